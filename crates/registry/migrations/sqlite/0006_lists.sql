@@ -1,0 +1,11 @@
+-- Indexes that the seed lacks and lists need. `lower()` folds ASCII only, as PostgreSQL's does
+-- under the "C" collation, so that both engines answer alike.
+
+CREATE INDEX group_memberships_member_id ON group_memberships (member_id, group_id);
+CREATE INDEX group_invites_group_id ON group_invites (group_id);
+CREATE INDEX group_invites_inviter_id ON group_invites (inviter_id);
+CREATE INDEX group_invites_invitee_id ON group_invites (invitee_id);
+CREATE INDEX profiles_group_id_id ON profiles (group_id, id);
+CREATE INDEX things_group_id_id ON things (group_id, id);
+CREATE INDEX things_group_id_folded ON things (group_id, lower(name), id);
+CREATE INDEX things_profile_id_id ON things (profile_id, id);

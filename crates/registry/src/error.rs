@@ -1,0 +1,233 @@
+//! What can go wrong, in the registry's own words. Each front (REST, gRPC, pages) translates these
+//! once; nothing here knows a status code, and nothing here shows an internal detail to a client.
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+/// The registry's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a use case did not happen. Nothing of it happened then, except where said.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No valid credential was presented. Which part was wrong is not told.
+    #[error("a valid credential is required")]
+    Unauthenticated,
+    /// The object does not exist, or the actor has nothing to do with it: the two look the same.
+    #[error("no such resource, or it is not yours to see")]
+    NotFound,
+    /// The actor may see the object, but not do this.
+    #[error("{0}")]
+    Forbidden(Denial),
+    /// The request's content breaks rules: all that were found, not only the first.
+    #[error("{}", Summary(.0))]
+    Invalid(Vec<FieldError>),
+    /// The request is fine but the present state refuses it.
+    #[error("{}", .0.kind)]
+    Conflict(Conflict),
+    /// The object changed since the version that the request names.
+    #[error("the resource has changed since you read it; read it again and repeat the change")]
+    Stale,
+    /// An idempotency key came back with another request.
+    #[error("this Idempotency-Key was used for another request; use a new key for a new request")]
+    ReplayMismatch,
+    /// A limit on attempts is used up.
+    #[error("too many attempts; wait before the next one")]
+    TooMany {
+        /// How long until the next attempt can succeed.
+        retry_after: Duration,
+    },
+    /// The database does not answer in time; nothing happened.
+    #[error("the service is busy or its database is away; nothing was changed, try again")]
+    Unavailable,
+    /// The connection broke while committing: it may or may not have happened.
+    #[error(
+        "the connection broke while the change was being committed; repeat the request with the \
+         same Idempotency-Key to learn the outcome"
+    )]
+    OutcomeUnknown,
+    /// Two transactions stood in each other's way; the use case repeats itself, so no client sees it.
+    #[error("transactions collided")]
+    Collision,
+    /// A defect or a broken environment. The source is for the log, never for a client.
+    #[error("something went wrong on our side; the log has it under this request id")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// An internal error with a reason for the log.
+    pub fn internal(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(reason.into())
+    }
+
+    /// One broken rule about one field.
+    pub fn invalid(field: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError::new(field, message)])
+    }
+
+    /// A conflict that is about the request as a whole.
+    pub fn conflict(kind: ConflictKind) -> Self {
+        Self::Conflict(Conflict { kind, items: Vec::new() })
+    }
+}
+
+/// Why an actor who may see something may not do something to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// The role is too low.
+    #[error("your role does not allow this")]
+    Role,
+    /// The access token has no `write` scope, or is bound to another organisation or group.
+    #[error("this access token's scopes do not allow this")]
+    Scope,
+    /// Only a log-in session may do this, not an access token.
+    #[error("log in to do this; an access token is not enough")]
+    SessionOnly,
+    /// Only the platform's administrators may do this.
+    #[error("only a platform administrator may do this")]
+    PlatformOnly,
+    /// A role at or above one's own cannot be given, changed or taken away.
+    #[error("you can only give, change or remove roles below your own")]
+    Rank,
+    /// Registration is by invitation only.
+    #[error("open registration is switched off; ask an administrator for an account")]
+    RegistrationClosed,
+}
+
+/// One broken rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Which item of a bulk request, from 0.
+    pub item: Option<usize>,
+    /// The field, as the client named it.
+    pub field: Cow<'static, str>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl FieldError {
+    /// About a field of a single object.
+    pub fn new(field: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { item: None, field: field.into(), message: message.into() }
+    }
+
+    /// About a field of item number `item`.
+    #[must_use]
+    pub fn in_item(mut self, item: usize) -> Self {
+        self.item = Some(item);
+        self
+    }
+
+    /// `name`, or `[3].name` in a bulk request.
+    pub fn path(&self) -> String {
+        match self.item {
+            Some(item) if self.field.is_empty() => format!("[{item}]"),
+            Some(item) => format!("[{item}].{}", self.field),
+            None => self.field.to_string(),
+        }
+    }
+}
+
+struct Summary<'a>(&'a [FieldError]);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("the request is not valid"),
+            [one] => write!(f, "{}: {}", one.path(), one.message),
+            [one, rest @ ..] => {
+                write!(f, "{}: {} (and {} more)", one.path(), one.message, rest.len())
+            }
+        }
+    }
+}
+
+/// A conflict with the present state, with the items of a bulk request that caused it, if known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Which rule.
+    pub kind: ConflictKind,
+    /// Which items of the request, from 0; empty when it is about the whole.
+    pub items: Vec<usize>,
+}
+
+/// The rules that present state can refuse a request by. `code` is stable; the text is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConflictKind {
+    /// Ids are unique for ever.
+    #[error("the id is already in use")]
+    IdTaken,
+    /// Unique per organisation.
+    #[error("a group of this name already exists in the organisation")]
+    GroupNameTaken,
+    /// Unique per group.
+    #[error("a profile of this name already exists in the group")]
+    ProfileNameTaken,
+    /// Unique per group.
+    #[error("a thing of this name already exists in the group")]
+    ThingNameTaken,
+    /// Says nothing about who holds it: the answer must not tell a stranger whose serial exists.
+    #[error("this key or external key cannot be used; choose another")]
+    CredentialUnavailable,
+    /// A profile that things use cannot be deleted.
+    #[error("{things} things still use this profile; move or delete them first")]
+    ProfileInUse {
+        /// How many.
+        things: i64,
+    },
+    /// A group or organisation always has an owner.
+    #[error("the last owner cannot leave, be removed or be demoted; hand over ownership first")]
+    LastOwner,
+    /// The person is a member already; their role is left as it is.
+    #[error("already a member; change the role instead")]
+    AlreadyMember,
+    /// The person must join the organisation before its groups.
+    #[error("the person is not a member of the organisation; add them there first")]
+    NotInOrg,
+    /// The person is not a member.
+    #[error("not a member")]
+    NotAMember,
+    /// One account per e-mail address.
+    #[error("an account with this e-mail address already exists")]
+    EmailTaken,
+    /// Someone must be able to administer the platform.
+    #[error("the last platform administrator cannot be disabled")]
+    LastPlatformAdmin,
+    /// The first request with this Idempotency-Key has not ended yet.
+    #[error("the first request with this Idempotency-Key is still running; try again shortly")]
+    InFlight,
+}
+
+impl ConflictKind {
+    /// The stable name: the last part of the problem type's URI.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::IdTaken => "id-taken",
+            Self::GroupNameTaken => "group-name-taken",
+            Self::ProfileNameTaken => "profile-name-taken",
+            Self::ThingNameTaken => "thing-name-taken",
+            Self::CredentialUnavailable => "credential-unavailable",
+            Self::ProfileInUse { .. } => "profile-in-use",
+            Self::LastOwner => "last-owner",
+            Self::AlreadyMember => "already-member",
+            Self::NotInOrg => "not-in-organisation",
+            Self::NotAMember => "not-a-member",
+            Self::EmailTaken => "email-taken",
+            Self::LastPlatformAdmin => "last-platform-admin",
+            Self::InFlight => "request-in-flight",
+        }
+    }
+
+    /// The field it is about, where there is one.
+    pub fn field(self) -> Option<&'static str> {
+        match self {
+            Self::IdTaken => Some("id"),
+            Self::GroupNameTaken | Self::ProfileNameTaken | Self::ThingNameTaken => Some("name"),
+            Self::CredentialUnavailable => Some("key"),
+            Self::EmailTaken => Some("email"),
+            Self::AlreadyMember | Self::NotInOrg | Self::NotAMember | Self::LastOwner => {
+                Some("member_id")
+            }
+            Self::ProfileInUse { .. } | Self::LastPlatformAdmin | Self::InFlight => None,
+        }
+    }
+}

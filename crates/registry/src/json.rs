@@ -1,0 +1,312 @@
+//! Free-form JSON (metadata and profile configuration): objects only, within limits that both
+//! engines can hold, in the one spelling that both give back.
+//!
+//! Two facts decide the limits. PostgreSQL stores a number as exact decimal, so nine kilobytes of
+//! `1e131071` read back as 131 megabytes: a number must be a finite double and counts with the
+//! length of its plain decimal form. And it keeps neither member order nor duplicates: members
+//! are sorted, duplicates refused.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Serialize,
+    de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Number, Value, value::RawValue};
+
+/// The most bytes, counted as PostgreSQL writes it back.
+pub const MAX_BYTES: usize = 64 * 1024;
+/// The deepest nesting, the object itself included.
+pub const MAX_DEPTH: usize = 32;
+/// The most members in all.
+pub const MAX_MEMBERS: usize = 1_000;
+/// The longest member name in bytes.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// A JSON object within the limits.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JsonObject(Map<String, Value>);
+
+/// What is wrong with a JSON value; its `Display` says what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct JsonError(String);
+
+impl JsonObject {
+    /// Reads and checks JSON text.
+    pub fn parse(text: &str) -> Result<Self, JsonError> {
+        exact_integers(text)?;
+        let mut tally = Tally::default();
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let value = Checked { tally: &mut tally, depth: 0 }.deserialize(&mut reader);
+        match value.and_then(|value| reader.end().map(|()| value)) {
+            Ok(Value::Object(members)) => Ok(Self(members)),
+            Ok(_) => Err(JsonError("must be a JSON object".into())),
+            Err(error) => Err(JsonError(tally.refusal.unwrap_or_else(|| {
+                format!("must be valid JSON: {error}")
+            }))),
+        }
+    }
+
+    /// Checks a member of a request that was left unread.
+    pub fn from_raw(raw: &RawValue) -> Result<Self, JsonError> {
+        Self::parse(raw.get())
+    }
+
+    /// The members, sorted by name.
+    pub fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// Whether it has no members.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Lays `other`'s members over this object's, one level deep: an existing member is replaced
+    /// as a whole, none is removed.
+    pub fn merge(&self, other: &Self) -> Result<Self, JsonError> {
+        let mut merged = self.0.clone();
+        merged.extend(other.0.clone());
+        // Two objects within the limits can exceed them together.
+        Self::parse(&Value::Object(merged).to_string())
+    }
+
+    /// The text as stored.
+    pub fn to_text(&self) -> String {
+        // Cannot fail: maps of strings to values always serialise.
+        serde_json::to_string(&self.0).unwrap_or_default()
+    }
+}
+
+/// For members the server has typed itself (a profile's configuration): the limits hold already.
+impl From<Map<String, Value>> for JsonObject {
+    fn from(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+}
+
+/// Refuses integers that neither a 64-bit integer nor a double holds exactly: they would be
+/// changed silently. Looks at number tokens only, outside of strings.
+fn exact_integers(text: &str) -> Result<(), JsonError> {
+    let mut rest = text;
+    let mut in_string = false;
+    while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c == '-' || c.is_ascii_digit()) {
+        let tail = rest.get(at..).unwrap_or_default();
+        if in_string {
+            let skip = if tail.starts_with('\\') { 2 } else { 1 };
+            in_string = !tail.starts_with('"');
+            rest = tail.get(skip..).unwrap_or_default();
+            continue;
+        }
+        if tail.starts_with('"') || tail.starts_with('\\') {
+            in_string = tail.starts_with('"');
+            rest = tail.get(1..).unwrap_or_default();
+            continue;
+        }
+        let end = tail
+            .find(|c: char| !(c.is_ascii_digit() || "+-.eE".contains(c)))
+            .unwrap_or(tail.len());
+        let (token, after) = tail.split_at(end);
+        let integer = !token.contains(['.', 'e', 'E']);
+        if integer && token.len() > 15 && token.parse::<i64>().is_err() && token.parse::<u64>().is_err() {
+            return Err(JsonError(format!(
+                "the integer {:.40} is beyond 64 bits; send it as a string", token
+            )));
+        }
+        rest = after;
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Tally {
+    bytes: usize,
+    members: usize,
+    refusal: Option<String>,
+}
+
+impl Tally {
+    /// Remembers the reason by itself, because the parser adds line and column to its own.
+    fn refuse<E: de::Error>(&mut self, reason: String) -> E {
+        self.refusal = Some(reason);
+        E::custom("refused")
+    }
+
+    fn add<E: de::Error>(&mut self, bytes: usize) -> Result<(), E> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > MAX_BYTES {
+            return Err(self.refuse(format!(
+                "must be at most {MAX_BYTES} bytes long, numbers written out in full"
+            )));
+        }
+        Ok(())
+    }
+
+    fn text<E: de::Error>(&mut self, text: &str) -> Result<(), E> {
+        if text.contains('\0') {
+            return Err(self.refuse("must not contain the character U+0000".into()));
+        }
+        self.add(text.len() + 2)
+    }
+}
+
+struct Checked<'a> {
+    tally: &'a mut Tally,
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Checked<'_> {
+    type Value = Value;
+    fn deserialize<D: de::Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Checked<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        self.tally.add(4)?;
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        self.tally.add(5)?;
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        self.tally.add(20)?;
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        self.tally.add(20)?;
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        // Written out, a double takes its decimal exponent plus at most 17 digits, a sign, a point.
+        let exponent = if value == 0.0 { 0.0 } else { value.abs().log10().abs().ceil() };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 324")]
+        self.tally.add(exponent as usize + 20)?;
+        match canonical(value) {
+            Some(number) => Ok(Value::Number(number)),
+            None => Err(self.tally.refuse("numbers must be finite".into())),
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
+        self.tally.text(text)?;
+        Ok(Value::String(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let depth = self.enter()?;
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element_seed(Checked { tally: &mut *self.tally, depth })? {
+            self.tally.add(2)?;
+            array.push(item);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let depth = self.enter()?;
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            self.tally.members += 1;
+            if self.tally.members > MAX_MEMBERS {
+                return Err(self.tally.refuse(format!("must have at most {MAX_MEMBERS} members in all")));
+            }
+            if name.len() > MAX_NAME_BYTES {
+                return Err(self.tally.refuse(format!("member names must be at most {MAX_NAME_BYTES} bytes long")));
+            }
+            self.tally.text(&name)?;
+            self.tally.add(4)?;
+            if object.contains_key(&name) {
+                return Err(self.tally.refuse(format!("has the member {name:?} twice")));
+            }
+            let value = members.next_value_seed(Checked { tally: &mut *self.tally, depth })?;
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+impl Checked<'_> {
+    fn enter<E: de::Error>(&mut self) -> Result<usize, E> {
+        self.tally.add(2)?;
+        if self.depth >= MAX_DEPTH {
+            return Err(self.tally.refuse(format!("must be nested at most {MAX_DEPTH} levels deep")));
+        }
+        Ok(self.depth + 1)
+    }
+}
+
+/// The spelling that survives PostgreSQL's exact decimals: negative zero is zero, and a whole
+/// number within 64 bits that would be written with an exponent is an integer.
+fn canonical(value: f64) -> Option<Number> {
+    if value == 0.0 {
+        return Number::from_f64(0.0);
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+    if value.fract() == 0.0 && value.abs() >= 1e15 {
+        if (-9.2e18..0.0).contains(&value) {
+            return Some((value as i64).into());
+        }
+        if (0.0..1.8e19).contains(&value) {
+            return Some((value as u64).into());
+        }
+    }
+    Number::from_f64(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        JsonObject::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn ordinary_objects_pass_unchanged_and_sorted() {
+        let object = JsonObject::parse(r#"{"b":[1,2.5,"x\n",null,true],"a":{"k":-3}}"#).unwrap();
+        assert_eq!(object.to_text(), r#"{"a":{"k":-3},"b":[1,2.5,"x\n",null,true]}"#);
+    }
+
+    #[test]
+    fn bombs_are_refused_with_the_limit() {
+        assert!(refusal(r#"{"a":1e131071}"#).contains("out of range"));
+        assert!(refusal(r#"{"a":1e400}"#).contains("out of range"));
+        assert!(refusal(&format!(r#"{{"a":[{}1]}}"#, "1e308,".repeat(300))).contains("65536 bytes"));
+        assert!(refusal(&format!("{}{}", r#"{"a":"#.repeat(40), "1}".repeat(40))).contains("32 levels"));
+        assert!(JsonObject::parse(&"[".repeat(20_000)).is_err());
+        assert!(refusal(r#"{"a":"\u0000"}"#).contains("U+0000"));
+        assert!(refusal(r#"{"a":"\ud800"}"#).contains("valid JSON"));
+        assert!(refusal(r#"{"a":1,"a":2}"#).contains("twice"));
+        assert!(refusal(r#"{"a":{"b":1,"b":2}}"#).contains("twice"));
+        assert!(refusal("[1]").contains("object"));
+        assert!(refusal(r#"{"a":18446744073709551616}"#).contains("64 bits"));
+        assert!(refusal(&format!(r#"{{"a":"{}"}}"#, "x".repeat(70_000))).contains("65536"));
+        assert!(refusal(r#"{} {}"#).contains("valid JSON"));
+    }
+
+    #[test]
+    fn digits_in_strings_are_only_text() {
+        assert!(JsonObject::parse(r#"{"a":"\"99999999999999999999999","9999999999999999999999":1}"#).is_ok());
+    }
+
+    #[test]
+    fn numbers_have_the_spelling_that_exact_decimals_give_back() {
+        let text = JsonObject::parse(r#"{"a":-0.0,"b":1e16,"c":1e2,"d":1e-7,"e":1e300}"#).unwrap().to_text();
+        assert_eq!(text, r#"{"a":0.0,"b":10000000000000000,"c":100.0,"d":1e-7,"e":1e300}"#);
+    }
+}
