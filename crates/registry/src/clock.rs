@@ -10,9 +10,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use sqlx::{
-    Database, Decode, Encode, Postgres, Sqlite, Type, encode::IsNull, error::BoxDynError,
-};
+use sqlx::{Database, Decode, Encode, Postgres, Sqlite, Type, encode::IsNull, error::BoxDynError};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
 
 /// A moment, in milliseconds since 1970-01-01T00:00:00Z. Finer digits would not survive every
@@ -62,9 +60,7 @@ impl Timestamp {
 /// RFC 3339, UTC, always three digits after the second.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let form = format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
-        );
+        let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
         f.write_str(&self.datetime().format(&form).map_err(|_| fmt::Error)?)
     }
 }
@@ -81,10 +77,7 @@ impl Type<Postgres> for Timestamp {
 }
 
 impl<'q> Encode<'q, Postgres> for Timestamp {
-    fn encode_by_ref(
-        &self,
-        buf: &mut <Postgres as Database>::ArgumentBuffer,
-    ) -> Result<IsNull, BoxDynError> {
+    fn encode_by_ref(&self, buf: &mut <Postgres as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
         <OffsetDateTime as Encode<'q, Postgres>>::encode(self.datetime(), buf)
     }
 }
@@ -105,10 +98,7 @@ impl Type<Sqlite> for Timestamp {
 }
 
 impl<'q> Encode<'q, Sqlite> for Timestamp {
-    fn encode_by_ref(
-        &self,
-        buf: &mut <Sqlite as Database>::ArgumentBuffer,
-    ) -> Result<IsNull, BoxDynError> {
+    fn encode_by_ref(&self, buf: &mut <Sqlite as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
         <i64 as Encode<'q, Sqlite>>::encode_by_ref(&self.0, buf)
     }
 }
@@ -163,17 +153,13 @@ mod tests {
 
     #[test]
     fn text_is_utc_with_three_digits_and_reads_back() {
-        for (millis, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (1_763_900_000_120, "2025-11-23T12:13:20.120Z"),
-        ] {
+        for (millis, text) in
+            [(0, "1970-01-01T00:00:00.000Z"), (1_763_900_000_120, "2025-11-23T12:13:20.120Z")]
+        {
             assert_eq!(Timestamp(millis).to_string(), text);
             assert_eq!(Timestamp::parse(text), Some(Timestamp(millis)));
         }
-        assert_eq!(
-            Timestamp::parse("2025-11-23T13:13:20.1209+01:00"),
-            Some(Timestamp(1_763_900_000_120))
-        );
+        assert_eq!(Timestamp::parse("2025-11-23T13:13:20.1209+01:00"), Some(Timestamp(1_763_900_000_120)));
         assert_eq!(Timestamp::parse("yesterday"), None);
     }
 }

@@ -224,9 +224,7 @@ impl ConflictKind {
             Self::GroupNameTaken | Self::ProfileNameTaken | Self::ThingNameTaken => Some("name"),
             Self::CredentialUnavailable => Some("key"),
             Self::EmailTaken => Some("email"),
-            Self::AlreadyMember | Self::NotInOrg | Self::NotAMember | Self::LastOwner => {
-                Some("member_id")
-            }
+            Self::AlreadyMember | Self::NotInOrg | Self::NotAMember | Self::LastOwner => Some("member_id"),
             Self::ProfileInUse { .. } | Self::LastPlatformAdmin | Self::InFlight => None,
         }
     }

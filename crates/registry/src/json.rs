@@ -43,9 +43,9 @@ impl JsonObject {
         match value.and_then(|value| reader.end().map(|()| value)) {
             Ok(Value::Object(members)) => Ok(Self(members)),
             Ok(_) => Err(JsonError("must be a JSON object".into())),
-            Err(error) => Err(JsonError(tally.refusal.unwrap_or_else(|| {
-                format!("must be valid JSON: {error}")
-            }))),
+            Err(error) => {
+                Err(JsonError(tally.refusal.unwrap_or_else(|| format!("must be valid JSON: {error}"))))
+            }
         }
     }
 
@@ -105,14 +105,13 @@ fn exact_integers(text: &str) -> Result<(), JsonError> {
             rest = tail.get(1..).unwrap_or_default();
             continue;
         }
-        let end = tail
-            .find(|c: char| !(c.is_ascii_digit() || "+-.eE".contains(c)))
-            .unwrap_or(tail.len());
+        let end = tail.find(|c: char| !(c.is_ascii_digit() || "+-.eE".contains(c))).unwrap_or(tail.len());
         let (token, after) = tail.split_at(end);
         let integer = !token.contains(['.', 'e', 'E']);
         if integer && token.len() > 15 && token.parse::<i64>().is_err() && token.parse::<u64>().is_err() {
             return Err(JsonError(format!(
-                "the integer {:.40} is beyond 64 bits; send it as a string", token
+                "the integer {:.40} is beyond 64 bits; send it as a string",
+                token
             )));
         }
         rest = after;
@@ -137,9 +136,9 @@ impl Tally {
     fn add<E: de::Error>(&mut self, bytes: usize) -> Result<(), E> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > MAX_BYTES {
-            return Err(self.refuse(format!(
-                "must be at most {MAX_BYTES} bytes long, numbers written out in full"
-            )));
+            return Err(
+                self.refuse(format!("must be at most {MAX_BYTES} bytes long, numbers written out in full"))
+            );
         }
         Ok(())
     }
@@ -207,7 +206,7 @@ impl<'de> Visitor<'de> for Checked<'_> {
         Ok(Value::String(text.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Value, A::Error> {
         let depth = self.enter()?;
         let mut array = Vec::new();
         while let Some(item) = items.next_element_seed(Checked { tally: &mut *self.tally, depth })? {
@@ -217,7 +216,7 @@ impl<'de> Visitor<'de> for Checked<'_> {
         Ok(Value::Array(array))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Value, A::Error> {
         let depth = self.enter()?;
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
@@ -226,7 +225,9 @@ impl<'de> Visitor<'de> for Checked<'_> {
                 return Err(self.tally.refuse(format!("must have at most {MAX_MEMBERS} members in all")));
             }
             if name.len() > MAX_NAME_BYTES {
-                return Err(self.tally.refuse(format!("member names must be at most {MAX_NAME_BYTES} bytes long")));
+                return Err(self
+                    .tally
+                    .refuse(format!("member names must be at most {MAX_NAME_BYTES} bytes long")));
             }
             self.tally.text(&name)?;
             self.tally.add(4)?;

@@ -1,1 +1,128 @@
-//! x
+//! What is true: the nouns of the device registry, their rules, permissions and persistence.
+//!
+//! [`Registry`] is the only public handle. Each use case is a method on it, takes the [`Call`] that
+//! asks for it, runs in one transaction and answers in the registry's own words ([`Error`]); nothing
+//! here knows HTTP. The map:
+//!
+//! | module | rule |
+//! |---|---|
+//! | [`actor`] | who asks |
+//! | [`access`] | who may: roles, permits, what lists show |
+//! | [`text`], [`json`], [`secret`], [`ids`], [`clock`] | what is valid |
+//! | [`identity`] | people, sessions, tokens, organisations |
+//! | [`groups`], [`memberships`], [`profiles`], [`things`], [`credentials`] | the nouns |
+//! | [`journal`] | what happened |
+//! | `store` | SQL, engines, locks, conflicts |
+
+#[macro_use]
+mod use_case;
+
+pub mod access;
+pub mod actor;
+pub mod clock;
+pub mod error;
+pub mod groups;
+pub mod ids;
+pub mod journal;
+pub mod json;
+pub mod page;
+pub mod secret;
+mod store;
+pub mod text;
+pub mod version;
+
+use std::{sync::Arc, time::Duration};
+
+pub use access::{Role, Via};
+pub use actor::{Actor, Call, PlatformRole, UserActor, Within};
+pub use clock::{Clock, Timestamp};
+pub use error::{Conflict, ConflictKind, Denial, Error, FieldError, Result};
+pub use ids::{GroupId, Ids, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId};
+pub use json::JsonObject;
+pub use page::{Dir, Page, PageQuery};
+pub use secret::{Keyring, Secret, Verifier};
+pub use version::{Expect, Version};
+
+use store::{Db, Tx, replay::Claim};
+
+/// The most items one bulk request may hold.
+pub const MAX_BULK: usize = 1_000;
+
+/// How the registry is set up. Everything from outside comes in here.
+pub struct Settings {
+    /// `sqlite:PATH` or `postgres://…`.
+    pub database_url: String,
+    /// How many connections to the database at most.
+    pub connections: u32,
+    /// The installation's keys.
+    pub keyring: Keyring,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// The registry: every use case is a method. Cheap to share behind an [`Arc`].
+pub struct Registry {
+    pub(crate) db: Db,
+    pub(crate) keyring: Keyring,
+    pub(crate) ids: Ids,
+}
+
+impl Registry {
+    /// Connects, brings the schema up to date, and checks that the keys are this database's.
+    pub async fn open(settings: Settings) -> Result<Arc<Self>> {
+        let db = Db::connect(&settings.database_url, settings.connections, settings.clock).await?;
+        db.migrate().await?;
+        Ok(Arc::new(Self { db, keyring: settings.keyring, ids: Ids::default() }))
+    }
+
+    /// What a person calls the database engine: `SQLite` or `PostgreSQL`.
+    pub fn engine(&self) -> &'static str {
+        self.db.engine_name()
+    }
+
+    /// The clock everything reads.
+    pub fn clock(&self) -> &Clock {
+        &self.db.clock
+    }
+
+    /// Lets go of the database.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+
+    /// Opens a use case's transaction and settles whether the request is a repetition.
+    pub(crate) async fn begin(&self, call: &Call) -> Result<Begun> {
+        let mut tx = self.db.write().await?;
+        if let Some(replay) = &call.replay
+            && let Claim::Done(sealed) = store::replay::claim(&mut tx, replay).await?
+        {
+            return Ok(Begun::Repeated(self.keyring.open(&replay.digest, &sealed)?));
+        }
+        Ok(Begun::New(tx))
+    }
+}
+
+/// What [`Registry::begin`] found.
+pub(crate) enum Begun {
+    New(Tx),
+    /// The answer of the first time.
+    Repeated(zeroize::Zeroizing<Vec<u8>>),
+}
+
+impl Begun {
+    pub(crate) fn repeated<T: serde::de::DeserializeOwned>(record: &[u8]) -> Result<T> {
+        serde_json::from_slice(record).map_err(Error::internal)
+    }
+}
+
+/// How often colliding transactions are repeated before the client is told to come back.
+pub(crate) const MAX_COLLISIONS: u32 = 5;
+
+/// Waits a little longer, and a little less predictably, each time.
+pub(crate) async fn back_off(collisions: u32) {
+    let mut jitter = [0u8];
+    // Without randomness the wait is only less even.
+    let _ = secret::random(&mut jitter);
+    let most = 5u64 << collisions.min(6);
+    tokio::time::sleep(Duration::from_millis(1 + most * u64::from(jitter[0]) / 255)).await;
+}

@@ -118,10 +118,10 @@ impl Prefix {
 
 fn base62(digit: usize) -> char {
     const DIGITS: [char; 62] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H',
-        'I', 'J', 'K', 'L', 'M', 'N', 'O', 'P', 'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z',
-        'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r',
-        's', 't', 'u', 'v', 'w', 'x', 'y', 'z',
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J',
+        'K', 'L', 'M', 'N', 'O', 'P', 'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z', 'a', 'b', 'c', 'd',
+        'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x',
+        'y', 'z',
     ];
     DIGITS.get(digit).copied().unwrap_or('0')
 }
@@ -198,7 +198,9 @@ impl Keyring {
                 let text = Self::generate_text().map_err(|_| KeyringError::Random)?;
                 match write_new(file, text.expose()) {
                     // Another process made it in the same moment: theirs counts.
-                    Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Self::load(file, false),
+                    Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                        Self::load(file, false)
+                    }
                     Err(error) => Err(fault(error)),
                     Ok(()) => text.expose().parse(),
                 }
@@ -263,7 +265,8 @@ impl FromStr for Keyring {
                 .find(|(name, _)| *name == wanted)
                 .and_then(|(_, value)| value.split_once(':'))
                 .and_then(|(id, key)| {
-                    let plain_id = (1..=8).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+                    let plain_id =
+                        (1..=8).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
                     let key = Zeroizing::new(URL_SAFE_NO_PAD.decode(key).ok()?);
                     let key: Zeroizing<[u8; 32]> = Zeroizing::new(key.as_slice().try_into().ok()?);
                     plain_id.then(|| (id.to_owned(), key))
@@ -288,7 +291,9 @@ pub enum KeyringError {
     #[error("the key file {0} cannot be used: {1}")]
     File(String, #[source] std::io::Error),
     /// An entry is missing or broken.
-    #[error("the installation's keys have no valid `{0}=<id>:<32 bytes in base64url>`; restore the key file from its copy")]
+    #[error(
+        "the installation's keys have no valid `{0}=<id>:<32 bytes in base64url>`; restore the key file from its copy"
+    )]
     Malformed(&'static str),
     /// The operating system has no randomness to give.
     #[error("the system's random generator failed")]
@@ -346,7 +351,9 @@ mod tests {
         assert_eq!(key.expose().len(), 40);
         assert!(key.is_well_formed(Prefix::ThingKey));
         assert!(!key.is_well_formed(Prefix::Session));
-        let typo: String = key.expose().char_indices()
+        let typo: String = key
+            .expose()
+            .char_indices()
             .map(|(at, c)| if at == 9 { if c == 'x' { 'y' } else { 'x' } } else { c })
             .collect();
         assert!(!Secret::new(typo).is_well_formed(Prefix::ThingKey));

@@ -25,7 +25,9 @@ pub enum TextError {
     #[error("must be at most {0} bytes long in UTF-8")]
     TooBig(usize),
     /// A control, invisible or direction-changing character.
-    #[error("must not contain the character U+{0:04X}: control, invisible and direction-changing characters are refused")]
+    #[error(
+        "must not contain the character U+{0:04X}: control, invisible and direction-changing characters are refused"
+    )]
     Forbidden(u32),
     /// Not an e-mail address.
     #[error("must be an e-mail address, such as ada@example.com")]
@@ -157,7 +159,9 @@ impl TryFrom<&str> for Email {
         let well_formed = address.split_once('@').is_some_and(|(local, domain)| {
             let plain = |c: char| !c.is_whitespace() && !"@<>()[]\\,;:\"".contains(c);
             let label = |l: &str| {
-                !l.is_empty() && !l.starts_with('-') && !l.ends_with('-')
+                !l.is_empty()
+                    && !l.starts_with('-')
+                    && !l.ends_with('-')
                     && l.chars().all(|c| c.is_alphanumeric() || c == '-')
             };
             let local_ok = (1..=64).contains(&local.len())
@@ -208,7 +212,9 @@ mod tests {
     fn one_address_has_one_spelling() {
         assert_eq!(Email::try_from(" Ada@Example.COM ").unwrap().as_str(), "ada@example.com");
         assert!(Email::try_from("root@localhost").is_ok());
-        for bad in ["", "ada", "@b.c", "a@", "a@b..c", "a b@c.d", "a@b@c", "a\r\nBcc: x@y.z", "<a@b.c>", ".a@b.c"] {
+        for bad in
+            ["", "ada", "@b.c", "a@", "a@b..c", "a b@c.d", "a@b@c", "a\r\nBcc: x@y.z", "<a@b.c>", ".a@b.c"]
+        {
             assert!(Email::try_from(bad).is_err(), "{bad:?}");
         }
     }

@@ -1,0 +1,503 @@
+//! Who may do what: the whole policy on one screen.
+//!
+//! A [`Permit`] is the proof that an actor may act on an object, a [`Visible`] the filter that a list
+//! must carry. Only this module makes them, the store demands them, and so no query runs without
+//! the question having been asked. What an actor has nothing to do with does not exist for them.
+//!
+//! Rights, strongest first: the platform's administrators are owners of everything; an
+//! organisation's owner is an owner of all its groups; everyone else has their membership's role in
+//! that group. An organisation's admins and editors have no access to a group without membership.
+
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    actor::{Actor, Call, UserActor, Within},
+    error::{Denial, Error, Result},
+    ids::{GroupId, OrgId, ProfileId, ThingId, UserId},
+    store::{
+        Conn,
+        access::Facts,
+        sql::{Arg, Sql},
+    },
+};
+
+/// A role in a group or an organisation; each includes those before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Sees.
+    Viewer,
+    /// Creates and changes things and profiles.
+    Editor,
+    /// Also deletes, and manages members.
+    Admin,
+    /// Also deletes the group or organisation, and hands over ownership.
+    Owner,
+}
+
+impl Role {
+    /// All, weakest first.
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Editor, Self::Admin, Self::Owner];
+
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Editor => "editor",
+            Self::Admin => "admin",
+            Self::Owner => "owner",
+        }
+    }
+
+    /// From text; anything unknown is no role, and so no access.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+/// What is to be done, as the least role it needs.
+pub(crate) trait Action {
+    const NEEDS: Role;
+}
+
+/// Look at it.
+pub(crate) struct View;
+/// Create in it, change it.
+pub(crate) struct Edit;
+/// Delete from it, manage its members.
+pub(crate) struct Administer;
+/// Delete it, give it away.
+pub(crate) struct Own;
+
+impl Action for View {
+    const NEEDS: Role = Role::Viewer;
+}
+impl Action for Edit {
+    const NEEDS: Role = Role::Editor;
+}
+impl Action for Administer {
+    const NEEDS: Role = Role::Admin;
+}
+impl Action for Own {
+    const NEEDS: Role = Role::Owner;
+}
+
+/// By what right: told in the journal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// A membership of the group or organisation.
+    Membership,
+    /// Owning the organisation the group belongs to.
+    OrgOwner,
+    /// Administering the platform.
+    PlatformAdmin,
+    /// One's own account.
+    Oneself,
+    /// No right needed: logging in, registering.
+    Public,
+    /// The program itself.
+    System,
+}
+
+impl Via {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Membership, Self::OrgOwner, Self::PlatformAdmin, Self::Oneself, Self::Public, Self::System];
+
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Membership => "membership",
+            Self::OrgOwner => "org_owner",
+            Self::PlatformAdmin => "platform_admin",
+            Self::Oneself => "oneself",
+            Self::Public => "public",
+            Self::System => "system",
+        }
+    }
+}
+
+/// Something a role is needed for: its id, and where in the tree it lives.
+pub(crate) trait Target: Copy + Ord {
+    /// What surrounds it, read in the same query as the right to it.
+    type Home: Copy + Clone;
+    /// The facts about those of `targets` that exist.
+    async fn locate(conn: &mut Conn, targets: &[Self], user: UserId) -> Result<Vec<Located<Self>>>;
+    /// The organisation and group that a scoped token is compared with.
+    fn place(self, home: Self::Home) -> (OrgId, Option<GroupId>);
+}
+
+/// An existing target and the actor's standing towards it.
+pub(crate) struct Located<T: Target> {
+    pub(crate) target: T,
+    pub(crate) home: T::Home,
+    pub(crate) facts: Facts,
+}
+
+/// Proof that the actor may do `A` to `T`. Only this module makes one.
+pub(crate) struct Permit<A, T: Target> {
+    target: T,
+    home: T::Home,
+    role: Role,
+    via: Via,
+    action: PhantomData<A>,
+}
+
+impl<A, T: Target> Permit<A, T> {
+    /// The object's id: take it from here, never from the request.
+    pub(crate) fn target(&self) -> T {
+        self.target
+    }
+
+    /// What surrounds the object.
+    pub(crate) fn home(&self) -> T::Home {
+        self.home
+    }
+
+    /// The actor's strongest role towards it.
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// By what right.
+    pub(crate) fn via(&self) -> Via {
+        self.via
+    }
+
+    /// The organisation and group it belongs to.
+    pub(crate) fn place(&self) -> (OrgId, Option<GroupId>) {
+        self.target.place(self.home)
+    }
+}
+
+/// May the caller do `A` to `target`?
+pub(crate) async fn permit<A: Action, T: Target>(
+    conn: &mut Conn,
+    call: &Call,
+    target: T,
+) -> Result<Permit<A, T>> {
+    permit_all(conn, call, &[target]).await?.pop().ok_or(Error::NotFound)
+}
+
+/// May the caller do `A` to each of `targets`? All or nothing; one permit for each distinct target, in
+/// ascending order of id. One that may not be seen hides the rest.
+pub(crate) async fn permit_all<A: Action, T: Target>(
+    conn: &mut Conn,
+    call: &Call,
+    targets: &[T],
+) -> Result<Vec<Permit<A, T>>> {
+    let user = call.user()?;
+    let mut distinct = targets.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let located = T::locate(conn, &distinct, user.id).await?;
+    if located.len() < distinct.len() {
+        return Err(Error::NotFound);
+    }
+    let mut permits = located
+        .into_iter()
+        .map(|Located { target, home, facts }| {
+            let (role, via) = strongest(user, target.place(home), &facts).ok_or(Error::NotFound)?;
+            Ok(Permit { target, home, role, via, action: PhantomData })
+        })
+        .collect::<Result<Vec<Permit<A, T>>>>()?;
+    permits.sort_unstable_by_key(Permit::target);
+    if A::NEEDS > Role::Viewer && !user.can_write() {
+        return Err(Error::Forbidden(Denial::Scope));
+    }
+    if permits.iter().any(|permit| permit.role < A::NEEDS) {
+        return Err(Error::Forbidden(Denial::Role));
+    }
+    Ok(permits)
+}
+
+/// The strongest role towards a place, and by what right; `None` hides the place.
+fn strongest(user: &UserActor, (org, group): (OrgId, Option<GroupId>), facts: &Facts) -> Option<(Role, Via)> {
+    match user.within() {
+        Some(Within::Org(bound)) if bound != org => return None,
+        Some(Within::Group(bound)) if Some(bound) != group => return None,
+        _ => {}
+    }
+    let membership = facts.role().map(|role| (role, Via::Membership));
+    let org_owner = facts.owns_org().then_some((Role::Owner, Via::OrgOwner));
+    let platform = user.is_platform_admin().then_some((Role::Owner, Via::PlatformAdmin));
+    // Of equal roles the first named right is the one told: one's own membership before any other.
+    [membership, org_owner, platform]
+        .into_iter()
+        .flatten()
+        .reduce(|best, next| if next.0 > best.0 { next } else { best })
+}
+
+/// The role to show with a row that a list has let through.
+pub(crate) fn role_towards(user: &UserActor, place: (OrgId, Option<GroupId>), facts: &Facts) -> Role {
+    strongest(user, place, facts).map_or(Role::Viewer, |(role, _)| role)
+}
+
+/// Whether an actor of rank `own` may give, change or remove a role of rank `other`: strictly
+/// below one's own, except that owners may deal with owners.
+pub(crate) fn outranks(own: Role, other: Role) -> Result<()> {
+    if own > other || own == Role::Owner { Ok(()) } else { Err(Error::Forbidden(Denial::Rank)) }
+}
+
+/// Proof that the actor administers the platform.
+pub(crate) struct PlatformPermit(());
+
+/// May the caller administer the platform?
+pub(crate) fn platform(call: &Call, writes: bool) -> Result<PlatformPermit> {
+    let user = call.user()?;
+    if !user.is_platform_admin() {
+        return Err(Error::Forbidden(Denial::PlatformOnly));
+    }
+    if user.within().is_some() || (writes && !user.can_write()) {
+        return Err(Error::Forbidden(Denial::Scope));
+    }
+    Ok(PlatformPermit(()))
+}
+
+/// Proof that this is the actor's own account.
+pub(crate) struct SelfPermit(UserId);
+
+impl SelfPermit {
+    /// Whose.
+    pub(crate) fn user(&self) -> UserId {
+        self.0
+    }
+}
+
+/// May the caller act on their own account? A bound token may not: the account is outside its bounds.
+pub(crate) fn oneself(call: &Call, writes: bool) -> Result<SelfPermit> {
+    let user = call.user()?;
+    if user.within().is_some() || (writes && !user.can_write()) {
+        return Err(Error::Forbidden(Denial::Scope));
+    }
+    Ok(SelfPermit(user.id))
+}
+
+/// What a list may show: a condition on the group (or organisation) that each row belongs to.
+pub(crate) struct Visible {
+    user: UserId,
+    everything: bool,
+    within: Option<Within>,
+    place: Place,
+}
+
+enum Place {
+    Everywhere,
+    Org(OrgId),
+    Group(GroupId),
+    Profile(ProfileId),
+}
+
+impl Visible {
+    /// Everything the caller has a role for.
+    pub(crate) fn everywhere(call: &Call) -> Result<Self> {
+        Self::at(call, Place::Everywhere)
+    }
+
+    /// Within an organisation the caller belongs to: still only the groups they have a role in.
+    pub(crate) fn in_org(call: &Call, permit: &Permit<View, OrgId>) -> Result<Self> {
+        Self::at(call, Place::Org(permit.target()))
+    }
+
+    /// All of one group.
+    pub(crate) fn in_group(call: &Call, permit: &Permit<View, GroupId>) -> Result<Self> {
+        Self::at(call, Place::Group(permit.target()))
+    }
+
+    /// All of one profile.
+    pub(crate) fn in_profile(call: &Call, permit: &Permit<View, ProfileId>) -> Result<Self> {
+        Self::at(call, Place::Profile(permit.target()))
+    }
+
+    fn at(call: &Call, place: Place) -> Result<Self> {
+        let user = call.user()?;
+        Ok(Self { user: user.id, everything: user.is_platform_admin(), within: user.within(), place })
+    }
+
+    /// The condition on a column that holds a group's id. `profile` names the column of the
+    /// profile's id, for lists that have one.
+    pub(crate) fn groups(&self, group: &'static str, profile: Option<&'static str>) -> Sql {
+        let mut sql = Sql::default();
+        match self.place {
+            // A permit for the place has been shown.
+            Place::Group(id) => {
+                sql.push(group).push(" = ").bind(Arg::Id(id.uuid()));
+                return sql;
+            }
+            Place::Profile(id) => {
+                sql.push(profile.unwrap_or("profile_id")).push(" = ").bind(Arg::Id(id.uuid()));
+                return sql;
+            }
+            Place::Org(id) => {
+                sql.push(group)
+                    .push(" IN (SELECT id FROM groups WHERE org_id = ")
+                    .bind(Arg::Id(id.uuid()))
+                    .push(")");
+            }
+            Place::Everywhere => {
+                sql.push("1 = 1");
+            }
+        }
+        match self.within {
+            Some(Within::Org(id)) => {
+                sql.push(" AND ").push(group);
+                sql.push(" IN (SELECT id FROM groups WHERE org_id = ").bind(Arg::Id(id.uuid())).push(")");
+            }
+            Some(Within::Group(id)) => {
+                sql.push(" AND ").push(group).push(" = ").bind(Arg::Id(id.uuid()));
+            }
+            None => {}
+        }
+        if !self.everything {
+            sql.push(" AND ").push(group);
+            sql.push(" IN (SELECT group_id FROM group_memberships WHERE member_id = ")
+                .bind(Arg::Id(self.user.uuid()));
+            sql.push(" AND role IN ('viewer', 'editor', 'admin', 'owner')");
+            sql.push(" UNION ALL SELECT g.id FROM groups g JOIN org_memberships o ON o.org_id = g.org_id WHERE o.member_id = ");
+            sql.bind(Arg::Id(self.user.uuid())).push(" AND o.role = 'owner')");
+        }
+        sql
+    }
+
+    /// The condition on a column that holds an organisation's id.
+    pub(crate) fn orgs(&self, org: &'static str) -> Sql {
+        let mut sql = Sql::new("1 = 1");
+        match self.within {
+            Some(Within::Org(id)) => {
+                sql.push(" AND ").push(org).push(" = ").bind(Arg::Id(id.uuid()));
+            }
+            // A token for one group sees no organisation.
+            Some(Within::Group(_)) => {
+                sql.push(" AND 1 = 0");
+            }
+            None => {}
+        }
+        if !self.everything {
+            sql.push(" AND ").push(org);
+            sql.push(" IN (SELECT org_id FROM org_memberships WHERE member_id = ")
+                .bind(Arg::Id(self.user.uuid()));
+            sql.push(" AND role IN ('viewer', 'editor', 'admin', 'owner'))");
+        }
+        sql
+    }
+}
+
+/// Who an actor is to the journal.
+pub(crate) fn actor_of(actor: &Actor) -> (&'static str, Option<uuid::Uuid>) {
+    match actor {
+        Actor::Anonymous => ("anonymous", None),
+        Actor::User(user) => ("user", Some(user.id.uuid())),
+        Actor::Thing(thing) => ("thing", Some(thing.uuid())),
+        Actor::System => ("system", None),
+    }
+}
+
+/// Where a group lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupHome {
+    pub(crate) org: OrgId,
+}
+
+/// Where a profile lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProfileHome {
+    pub(crate) org: OrgId,
+    pub(crate) group: GroupId,
+}
+
+/// Where a thing lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThingHome {
+    pub(crate) org: OrgId,
+    pub(crate) group: GroupId,
+    pub(crate) profile: ProfileId,
+}
+
+impl Target for OrgId {
+    type Home = ();
+    async fn locate(conn: &mut Conn, targets: &[Self], user: UserId) -> Result<Vec<Located<Self>>> {
+        crate::store::access::orgs(conn, targets, user).await
+    }
+    fn place(self, (): ()) -> (OrgId, Option<GroupId>) {
+        (self, None)
+    }
+}
+
+impl Target for GroupId {
+    type Home = GroupHome;
+    async fn locate(conn: &mut Conn, targets: &[Self], user: UserId) -> Result<Vec<Located<Self>>> {
+        crate::store::access::groups(conn, targets, user).await
+    }
+    fn place(self, home: GroupHome) -> (OrgId, Option<GroupId>) {
+        (home.org, Some(self))
+    }
+}
+
+impl Target for ProfileId {
+    type Home = ProfileHome;
+    async fn locate(conn: &mut Conn, targets: &[Self], user: UserId) -> Result<Vec<Located<Self>>> {
+        crate::store::access::profiles(conn, targets, user).await
+    }
+    fn place(self, home: ProfileHome) -> (OrgId, Option<GroupId>) {
+        (home.org, Some(home.group))
+    }
+}
+
+impl Target for ThingId {
+    type Home = ThingHome;
+    async fn locate(conn: &mut Conn, targets: &[Self], user: UserId) -> Result<Vec<Located<Self>>> {
+        crate::store::access::things(conn, targets, user).await
+    }
+    fn place(self, home: ThingHome) -> (OrgId, Option<GroupId>) {
+        (home.org, Some(home.group))
+    }
+}
+
+/// What part of the journal an actor may read.
+pub(crate) struct Administered {
+    user: UserId,
+    everything: bool,
+    within: Option<Within>,
+}
+
+impl Administered {
+    pub(crate) fn of(call: &Call) -> Result<Self> {
+        let user = call.user()?;
+        Ok(Self { user: user.id, everything: user.is_platform_admin(), within: user.within() })
+    }
+
+    /// The condition on the columns of an entry's organisation and group.
+    pub(crate) fn scopes(&self, org: &'static str, group: &'static str) -> Sql {
+        let mut sql = Sql::new("1 = 1");
+        match self.within {
+            Some(Within::Org(id)) => {
+                sql.push(" AND ").push(org).push(" = ").bind(Arg::Id(id.uuid()));
+            }
+            Some(Within::Group(id)) => {
+                sql.push(" AND ").push(group).push(" = ").bind(Arg::Id(id.uuid()));
+            }
+            None => {}
+        }
+        if !self.everything {
+            let user = Arg::Id(self.user.uuid());
+            sql.push(" AND (")
+                .push(group)
+                .push(" IN (SELECT group_id FROM group_memberships WHERE member_id = ");
+            sql.bind(user.clone())
+                .push(" AND role IN ('admin', 'owner')) OR (")
+                .push(group)
+                .push(" IS NULL AND ");
+            sql.push(org)
+                .push(" IN (SELECT org_id FROM org_memberships WHERE member_id = ")
+                .bind(user.clone());
+            sql.push(" AND role = 'admin')) OR ").push(org);
+            sql.push(" IN (SELECT org_id FROM org_memberships WHERE member_id = ")
+                .bind(user)
+                .push(" AND role = 'owner'))");
+        }
+        sql
+    }
+}

@@ -1,0 +1,264 @@
+//! What happened: one entry for each change, committed in the same transaction as the change.
+//!
+//! [`commit`] is the only way out of a write transaction, and it takes the entries; there is no
+//! second door for a change without one. Secrets never get here: an entry names changed fields and
+//! the values of those that are not secret.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::{
+    Registry,
+    access::{self, Action, Administer, Permit, Target, Via},
+    actor::Call,
+    clock::Timestamp,
+    error::{Error, Result},
+    ids::{GroupId, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId},
+    page::{Page, PageQuery},
+    store::{self, Tx},
+};
+
+/// What an entry is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Subject {
+    pub(crate) kind: &'static str,
+    pub(crate) id: Uuid,
+    pub(crate) name: Option<String>,
+}
+
+impl Subject {
+    fn new(kind: &'static str, id: Uuid, name: Option<&str>) -> Self {
+        Self { kind, id, name: name.map(str::to_owned) }
+    }
+
+    pub(crate) fn org(id: OrgId, name: &str) -> Self {
+        Self::new("org", id.uuid(), Some(name))
+    }
+
+    pub(crate) fn group(id: GroupId, name: &str) -> Self {
+        Self::new("group", id.uuid(), Some(name))
+    }
+
+    pub(crate) fn profile(id: ProfileId, name: &str) -> Self {
+        Self::new("profile", id.uuid(), Some(name))
+    }
+
+    pub(crate) fn thing(id: ThingId, name: &str) -> Self {
+        Self::new("thing", id.uuid(), Some(name))
+    }
+
+    /// A person, by id alone: addresses do not go into a journal that outlives them.
+    pub(crate) fn user(id: UserId) -> Self {
+        Self::new("user", id.uuid(), None)
+    }
+
+    pub(crate) fn session(id: SessionId) -> Self {
+        Self::new("session", id.uuid(), None)
+    }
+
+    pub(crate) fn token(id: TokenId, name: &str) -> Self {
+        Self::new("token", id.uuid(), Some(name))
+    }
+}
+
+/// The fields a change touched, before and after.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Changes(Map<String, Value>);
+
+impl Changes {
+    /// Notes a field if it changed.
+    #[must_use]
+    pub(crate) fn field<T: Serialize + PartialEq>(mut self, name: &str, before: &T, after: &T) -> Self {
+        if before != after {
+            self.0.insert(name.to_owned(), json!({ "before": before, "after": after }));
+        }
+        self
+    }
+
+    /// Notes a value that has no before.
+    #[must_use]
+    pub(crate) fn made(mut self, name: &str, after: impl Serialize) -> Self {
+        self.0.insert(name.to_owned(), json!({ "after": after }));
+        self
+    }
+
+    /// Notes that a field changed whose values are secret.
+    #[must_use]
+    pub(crate) fn secret(mut self, name: &str) -> Self {
+        self.0.insert(name.to_owned(), json!({}));
+        self
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// An entry about to be committed.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) org: Option<OrgId>,
+    pub(crate) group: Option<GroupId>,
+    pub(crate) via: Via,
+    pub(crate) action: &'static str,
+    pub(crate) subject: Subject,
+    pub(crate) changes: Option<Value>,
+}
+
+impl Entry {
+    /// About something done by the right that `permit` proves, where the permit's object lives.
+    pub(crate) fn by<A: Action, T: Target>(
+        permit: &Permit<A, T>,
+        action: &'static str,
+        subject: Subject,
+    ) -> Self {
+        let (org, group) = permit.place();
+        Self { org: Some(org), group, via: permit.via(), action, subject, changes: None }
+    }
+
+    /// About something outside of organisations.
+    pub(crate) fn about(via: Via, action: &'static str, subject: Subject) -> Self {
+        Self { org: None, group: None, via, action, subject, changes: None }
+    }
+
+    /// Places it somewhere else than the permit's object: a new group inside an organisation.
+    #[must_use]
+    pub(crate) fn in_group(mut self, group: GroupId) -> Self {
+        self.group = Some(group);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn with(mut self, changes: Changes) -> Self {
+        self.changes = (!changes.is_empty()).then_some(Value::Object(changes.0));
+        self
+    }
+}
+
+/// Writes the entries and, for a repeatable request, the sealed answer; then commits.
+pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
+    registry: &Registry,
+    mut tx: Tx,
+    call: &Call,
+    entries: Vec<Entry>,
+    answer: T,
+) -> Result<T> {
+    store::journal::append(&mut tx, call, &entries).await?;
+    if let Some(replay) = &call.replay {
+        let record = zeroize::Zeroizing::new(serde_json::to_vec(&answer).map_err(Error::internal)?);
+        let sealed = registry.keyring.seal(&replay.digest, &record)?;
+        store::replay::keep(&mut tx, replay, &sealed).await?;
+    }
+    tx.commit_raw().await?;
+    Ok(answer)
+}
+
+/// An entry as read back.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Ordered; gaps are normal.
+    pub id: i64,
+    /// When.
+    pub at: Timestamp,
+    /// In which organisation.
+    pub org_id: Option<OrgId>,
+    /// In which group.
+    pub group_id: Option<GroupId>,
+    /// `user`, `thing`, `system` or `anonymous`.
+    pub actor_kind: String,
+    /// Who.
+    pub actor_id: Option<Uuid>,
+    /// By what right.
+    pub via: String,
+    /// What: `thing.created`, `group.updated`, …
+    pub action: String,
+    /// What kind of object it happened to.
+    pub subject_kind: String,
+    /// Which object.
+    pub subject_id: Uuid,
+    /// Its name at that time.
+    pub subject_name: Option<String>,
+    /// Changed fields, before and after.
+    pub changes: Option<Value>,
+    /// The request it was part of.
+    pub request_id: String,
+}
+
+/// Which entries.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct JournalFilter {
+    /// In this organisation.
+    pub org: Option<OrgId>,
+    /// In this group.
+    pub group: Option<GroupId>,
+    /// By this user or thing.
+    pub actor: Option<Uuid>,
+    /// This action, or all of a kind by `thing.` with nothing after the point.
+    pub action: Option<String>,
+    /// About this object.
+    pub subject: Option<Uuid>,
+    /// At or after this moment.
+    pub since: Option<Timestamp>,
+    /// Before this moment.
+    pub until: Option<Timestamp>,
+}
+
+/// The journal is ordered by its ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct JournalOrder;
+
+impl Registry {
+    /// Reads the journal of the scopes the caller administers: groups by a role of admin there,
+    /// what concerns an organisation itself by a role of admin in it; owners of an organisation
+    /// read all of it, platform administrators everything.
+    pub async fn list_journal(
+        &self,
+        call: &Call,
+        filter: &JournalFilter,
+        query: &PageQuery<JournalOrder>,
+    ) -> Result<Page<Record>> {
+        let mut conn = self.db.read().await?;
+        let visible = access::Administered::of(call)?;
+        // A named scope that the caller may see but not administer is refused, not shown as empty.
+        // One that is gone is left to the filter: owners still read what happened in it.
+        let mut named = false;
+        if let Some(group) = filter.group {
+            named = true;
+            refused_only(access::permit::<Administer, _>(&mut conn, call, group).await)?;
+        } else if let Some(org) = filter.org {
+            named = true;
+            refused_only(access::permit::<Administer, _>(&mut conn, call, org).await)?;
+        }
+        let page = store::journal::list(&mut conn, &self.keyring, &visible, filter, query).await?;
+        if named && page.total == 0 && !self.scope_is_mine(&mut conn, call, filter).await? {
+            return Err(Error::NotFound);
+        }
+        Ok(page)
+    }
+
+    async fn scope_is_mine(
+        &self,
+        conn: &mut store::Conn,
+        call: &Call,
+        filter: &JournalFilter,
+    ) -> Result<bool> {
+        let found = match (filter.group, filter.org) {
+            (Some(group), _) => access::permit::<Administer, _>(conn, call, group).await.map(drop),
+            (None, Some(org)) => access::permit::<Administer, _>(conn, call, org).await.map(drop),
+            (None, None) => Ok(()),
+        };
+        match found {
+            Ok(()) => Ok(true),
+            Err(Error::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn refused_only<T>(found: Result<T>) -> Result<()> {
+    match found {
+        Ok(_) | Err(Error::NotFound) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,352 @@
+//! The only place that names an engine: connections, transactions, and one file of SQL per noun.
+//!
+//! One SQL text serves both engines (`on!`): sqlx infers the engine from the connection, and its
+//! SQLite driver takes `$1`. House rules keep the text portable: `$n` only; times and ids bound from
+//! Rust; no arrays, no `FOR UPDATE`. Where an engine must differ it is a `match` on [`Engine`], in
+//! place, with the reason.
+
+pub(crate) mod access;
+pub(crate) mod conflict;
+pub(crate) mod groups;
+pub(crate) mod journal;
+pub(crate) mod lock;
+pub(crate) mod page;
+pub(crate) mod replay;
+pub(crate) mod sql;
+
+use std::{
+    ops::{Deref, DerefMut},
+    path::Path,
+    str::FromStr,
+    time::Duration,
+};
+
+use sqlx::{
+    Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use crate::{
+    clock::{Clock, Timestamp},
+    error::{Error, Result},
+};
+
+/// Runs one query text on whichever engine the connection belongs to.
+macro_rules! on {
+    ($conn:expr, $c:ident => $query:expr) => {
+        match $crate::store::Conn::engine(&mut *$conn) {
+            $crate::store::Engine::Sqlite($c) => $query.await,
+            $crate::store::Engine::Postgres($c) => $query.await,
+        }
+        .map_err($crate::store::conflict::translate)
+    };
+}
+pub(crate) use on;
+
+/// Runs one statement and tells how many rows it changed.
+macro_rules! rows {
+    ($conn:expr, $query:expr) => {
+        match $crate::store::Conn::engine(&mut *$conn) {
+            $crate::store::Engine::Sqlite(c) => $query.execute(c).await.map(|done| done.rows_affected()),
+            $crate::store::Engine::Postgres(c) => $query.execute(c).await.map(|done| done.rows_affected()),
+        }
+        .map_err($crate::store::conflict::translate)
+    };
+}
+pub(crate) use rows;
+
+/// SQLite below this can corrupt a database in WAL mode (fixed in 3.51.3).
+const SQLITE_FLOOR: i32 = 3_051_003;
+/// How long a statement waits for a lock before the client is told to come back.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request waits for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The database, on either engine.
+pub(crate) struct Db {
+    pools: Pools,
+    pub(crate) clock: Clock,
+}
+
+enum Pools {
+    /// One writer, so that a write transaction waits in a fair queue and never inside SQLite.
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+impl Db {
+    /// Connects; `url` is `sqlite:PATH` or `postgres://…`.
+    pub(crate) async fn connect(url: &str, connections: u32, clock: Clock) -> Result<Self> {
+        let pools = if let Some(path) = url.strip_prefix("sqlite:") {
+            sqlite(Path::new(path.trim_start_matches("//")), connections).await?
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            Pools::Postgres(postgres(url, connections).await?)
+        } else {
+            return Err(Error::invalid("database_url", "must begin with `sqlite:` or `postgres://`"));
+        };
+        Ok(Self { pools, clock })
+    }
+
+    /// What a person calls the engine.
+    pub(crate) fn engine_name(&self) -> &'static str {
+        match self.pools {
+            Pools::Sqlite { .. } => "SQLite",
+            Pools::Postgres(_) => "PostgreSQL",
+        }
+    }
+
+    /// A connection for reading.
+    pub(crate) async fn read(&self) -> Result<Conn> {
+        let link = match &self.pools {
+            Pools::Sqlite { readers, .. } => {
+                Link::Sqlite(readers.acquire().await.map_err(conflict::translate)?)
+            }
+            Pools::Postgres(pool) => Link::Postgres(pool.acquire().await.map_err(conflict::translate)?),
+        };
+        Ok(Conn(link))
+    }
+
+    /// A write transaction. On SQLite it is the one writer from its first moment; on PostgreSQL it
+    /// is READ COMMITTED and its first statements take the locks that the use case needs.
+    pub(crate) async fn write(&self) -> Result<Tx> {
+        let (link, now) = match &self.pools {
+            Pools::Sqlite { writer, .. } => {
+                let tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(conflict::translate)?;
+                (Link::SqliteTx(tx), self.clock.now())
+            }
+            Pools::Postgres(pool) => {
+                let mut tx = pool.begin().await.map_err(conflict::translate)?;
+                let now = if self.clock.is_standing() {
+                    self.clock.now()
+                } else {
+                    sqlx::query_scalar("SELECT clock_timestamp()")
+                        .fetch_one(&mut *tx)
+                        .await
+                        .map_err(conflict::translate)?
+                };
+                (Link::PostgresTx(tx), now)
+            }
+        };
+        Ok(Tx { conn: Conn(link), now })
+    }
+
+    /// Lets go of every connection.
+    pub(crate) async fn close(&self) {
+        match &self.pools {
+            Pools::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// Brings the schema up to date. Two processes may do so at once: on PostgreSQL sqlx takes an
+    /// advisory lock; for SQLite the caller holds the data directory's lock file.
+    pub(crate) async fn migrate(&self) -> Result<()> {
+        let done = match &self.pools {
+            Pools::Sqlite { writer, .. } => sqlx::migrate!("migrations/sqlite").run(writer).await,
+            Pools::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await,
+        };
+        done.map_err(|error| match error {
+            sqlx::migrate::MigrateError::VersionMissing(version) => Error::internal(format!(
+                "the database was written by a newer Things (migration {version} is unknown here); run that version or newer"
+            )),
+            sqlx::migrate::MigrateError::VersionMismatch(version) => Error::internal(format!(
+                "migration {version} was applied in another form; this database is not one of ours, or was altered"
+            )),
+            other => Error::internal(other),
+        })
+    }
+
+    /// The newest migration this program knows.
+    pub(crate) fn newest_migration() -> i64 {
+        sqlx::migrate!("migrations/sqlite").iter().map(|migration| migration.version).max().unwrap_or(0)
+    }
+}
+
+async fn sqlite(path: &Path, connections: u32) -> Result<Pools> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
+        .pragma("trusted_schema", "OFF")
+        .pragma("cache_size", "-16000")
+        .pragma("temp_store", "MEMORY");
+    let pool = |most: u32| {
+        SqlitePoolOptions::new()
+            .max_connections(most)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .after_connect(|conn, _| Box::pin(assert_pragmas(conn)))
+    };
+    let open = |error: sqlx::Error| Error::internal(format!("cannot open {}: {error}", path.display()));
+    // The writer first: it creates the file and switches it to WAL.
+    let writer = pool(1).connect_with(options.clone()).await.map_err(open)?;
+    let version: i32 = sqlx::query_scalar::<_, String>("SELECT sqlite_version()")
+        .fetch_one(&writer)
+        .await
+        .map_err(open)?
+        .split('.')
+        .fold(0, |number, part| number * 1000 + part.parse::<i32>().unwrap_or(0));
+    if version < SQLITE_FLOOR {
+        return Err(Error::internal(format!(
+            "SQLite {version} can corrupt databases in WAL mode; build with 3.51.3 or newer"
+        )));
+    }
+    let readers = pool(connections.max(1)).connect_lazy_with(options);
+    Ok(Pools::Sqlite { writer, readers })
+}
+
+/// Settings that are silently ignored when misspelt are read back.
+async fn assert_pragmas(conn: &mut SqliteConnection) -> sqlx::Result<()> {
+    for (pragma, wanted) in [
+        ("PRAGMA foreign_keys", "1"),
+        ("PRAGMA synchronous", "2"),
+        ("PRAGMA journal_mode", "wal"),
+        ("PRAGMA trusted_schema", "0"),
+        ("PRAGMA busy_timeout", "5000"),
+    ] {
+        use sqlx::{Row, ValueRef};
+        let row = sqlx::query(pragma).fetch_one(&mut *conn).await?;
+        let raw = row.try_get_raw(0)?;
+        let is = if raw.type_info().to_string() == "TEXT" {
+            row.try_get::<String, _>(0)?
+        } else {
+            row.try_get::<i64, _>(0)?.to_string()
+        };
+        if is != wanted {
+            return Err(sqlx::Error::Configuration(format!("{pragma} is {is}, must be {wanted}").into()));
+        }
+    }
+    Ok(())
+}
+
+async fn postgres(url: &str, connections: u32) -> Result<PgPool> {
+    let lock_timeout = LOCK_TIMEOUT.as_millis().to_string();
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|_| Error::invalid("database_url", "is not a valid postgres:// URL"))?
+        .application_name("things")
+        .options([
+            ("lock_timeout", lock_timeout.as_str()),
+            ("idle_in_transaction_session_timeout", "10000"),
+            ("default_transaction_isolation", "read committed"),
+            ("timezone", "UTC"),
+        ]);
+    PgPoolOptions::new()
+        .max_connections(connections.max(2))
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A ping before each use would double the cost of a point query.
+        .test_before_acquire(false)
+        .after_connect(|conn, _| {
+            Box::pin(async move {
+                // A standby would accept the connection and refuse the first write.
+                let standby: bool =
+                    sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut *conn).await?;
+                let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int4")
+                    .fetch_one(&mut *conn)
+                    .await?;
+                match (standby, version) {
+                    (true, _) => {
+                        Err(sqlx::Error::Configuration("this PostgreSQL server is a standby".into()))
+                    }
+                    (_, ..130_000) => {
+                        Err(sqlx::Error::Configuration("PostgreSQL 13 or newer is needed".into()))
+                    }
+                    _ => Ok(()),
+                }
+            })
+        })
+        .connect_with(options)
+        .await
+        .map_err(|error| Error::internal(format!("cannot connect to PostgreSQL: {error}")))
+}
+
+/// A connection to read by.
+pub(crate) struct Conn(Link);
+
+enum Link {
+    Sqlite(PoolConnection<Sqlite>),
+    SqliteTx(Transaction<'static, Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+    PostgresTx(Transaction<'static, Postgres>),
+}
+
+/// Which engine, with its connection.
+pub(crate) enum Engine<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+impl Conn {
+    pub(crate) fn engine(&mut self) -> Engine<'_> {
+        match &mut self.0 {
+            Link::Sqlite(conn) => Engine::Sqlite(conn),
+            Link::SqliteTx(tx) => Engine::Sqlite(tx),
+            Link::Postgres(conn) => Engine::Postgres(conn),
+            Link::PostgresTx(tx) => Engine::Postgres(tx),
+        }
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.0, Link::Postgres(_) | Link::PostgresTx(_))
+    }
+
+    /// Whether the server answers.
+    pub(crate) async fn ping(&mut self) -> Result<()> {
+        on!(self, conn => conn.ping())
+    }
+}
+
+/// A write transaction: reads like a [`Conn`], rolled back when dropped.
+pub(crate) struct Tx {
+    conn: Conn,
+    now: Timestamp,
+}
+
+impl Deref for Tx {
+    type Target = Conn;
+    fn deref(&self) -> &Conn {
+        &self.conn
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
+}
+
+impl Tx {
+    /// The database's clock at the start of the transaction: what expiry is decided by.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Commits. A connection that breaks here leaves the outcome unknown, which is told as such.
+    /// Private to the journal and the sweepers: a change is committed with its entry or not at all.
+    pub(crate) async fn commit_raw(self) -> Result<()> {
+        let done = match self.conn.0 {
+            Link::SqliteTx(tx) => tx.commit().await,
+            Link::PostgresTx(tx) => tx.commit().await,
+            Link::Sqlite(_) | Link::Postgres(_) => Ok(()),
+        };
+        done.map_err(|error| match error {
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+                Error::OutcomeUnknown
+            }
+            other => conflict::translate(other),
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! Row locks on PostgreSQL; on SQLite the write transaction itself is the lock, and these do nothing.
+//!
+//! The order is always organisation → group → profile → thing, several of a kind in ascending id,
+//! so that no two use cases wait for each other. The strength says what may go on meanwhile:
+//! members change under NO KEY UPDATE, while things and profiles, whose foreign keys take KEY SHARE,
+//! can still be created.
+
+use super::{Engine, Tx, conflict::translate};
+use crate::{
+    error::Result,
+    ids::{GroupId, OrgId, ProfileId, ThingId, UserId},
+};
+
+/// Who shares an organisation's row.
+#[derive(Clone, Copy)]
+pub(crate) enum OrgLock {
+    /// Groups come, group members come: its own members stay as they are.
+    Share,
+    /// Its members or its description change.
+    Change,
+    /// It goes.
+    Delete,
+}
+
+/// Who shares a group's row.
+#[derive(Clone, Copy)]
+pub(crate) enum GroupLock {
+    /// Things and profiles change.
+    Contents,
+    /// Members, invites or its description change.
+    Members,
+    /// It goes.
+    Delete,
+}
+
+macro_rules! lock {
+    ($tx:expr, $sql:expr, $ids:expr) => {
+        match $tx.engine() {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(conn) => {
+                let mut ids: Vec<uuid::Uuid> = $ids;
+                ids.sort_unstable();
+                sqlx::query($sql).bind(ids).execute(conn).await.map(drop).map_err(translate)
+            }
+        }
+    };
+}
+
+pub(crate) async fn org(tx: &mut Tx, id: OrgId, lock: OrgLock) -> Result<()> {
+    let sql = match lock {
+        OrgLock::Share => "SELECT 1 FROM orgs WHERE id = ANY($1) ORDER BY id FOR SHARE",
+        OrgLock::Change => "SELECT 1 FROM orgs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
+        OrgLock::Delete => "SELECT 1 FROM orgs WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+    };
+    lock!(tx, sql, vec![id.uuid()])
+}
+
+/// Shares the organisation that a group belongs to; taken before the group itself.
+pub(crate) async fn org_of_group(tx: &mut Tx, id: GroupId) -> Result<()> {
+    lock!(
+        tx,
+        "SELECT 1 FROM orgs WHERE id IN (SELECT org_id FROM groups WHERE id = ANY($1)) ORDER BY id FOR SHARE",
+        vec![id.uuid()]
+    )
+}
+
+pub(crate) async fn groups(tx: &mut Tx, ids: &[GroupId], lock: GroupLock) -> Result<()> {
+    let sql = match lock {
+        GroupLock::Contents => "SELECT 1 FROM groups WHERE id = ANY($1) ORDER BY id FOR KEY SHARE",
+        GroupLock::Members => "SELECT 1 FROM groups WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
+        GroupLock::Delete => "SELECT 1 FROM groups WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+    };
+    lock!(tx, sql, ids.iter().map(|id| id.uuid()).collect())
+}
+
+/// Locks the groups that these profiles belong to. A profile never changes its group.
+pub(crate) async fn groups_of_profiles(tx: &mut Tx, ids: &[ProfileId]) -> Result<()> {
+    lock!(
+        tx,
+        "SELECT 1 FROM groups WHERE id IN (SELECT group_id FROM profiles WHERE id = ANY($1)) ORDER BY id FOR KEY SHARE",
+        ids.iter().map(|id| id.uuid()).collect()
+    )
+}
+
+/// Keeps profiles from going while things are put on them.
+pub(crate) async fn profiles_shared(tx: &mut Tx, ids: &[ProfileId]) -> Result<()> {
+    lock!(
+        tx,
+        "SELECT 1 FROM profiles WHERE id = ANY($1) ORDER BY id FOR KEY SHARE",
+        ids.iter().map(|id| id.uuid()).collect()
+    )
+}
+
+/// Changes or deletes profiles.
+pub(crate) async fn profiles(tx: &mut Tx, ids: &[ProfileId]) -> Result<()> {
+    lock!(
+        tx,
+        "SELECT 1 FROM profiles WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+        ids.iter().map(|id| id.uuid()).collect()
+    )
+}
+
+/// Locks the groups that these things belong to at this moment. A thing may move before it is
+/// itself locked: `things` comes next, and the permission read after both tells where it is.
+pub(crate) async fn groups_of_things(tx: &mut Tx, ids: &[ThingId]) -> Result<()> {
+    lock!(
+        tx,
+        "SELECT 1 FROM groups WHERE id IN (SELECT group_id FROM things WHERE id = ANY($1)) ORDER BY id FOR KEY SHARE",
+        ids.iter().map(|id| id.uuid()).collect()
+    )
+}
+
+/// Changes or deletes things.
+pub(crate) async fn things(tx: &mut Tx, ids: &[ThingId]) -> Result<()> {
+    lock!(
+        tx,
+        "SELECT 1 FROM things WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+        ids.iter().map(|id| id.uuid()).collect()
+    )
+}
+
+/// Changes accounts.
+pub(crate) async fn users(tx: &mut Tx, ids: &[UserId]) -> Result<()> {
+    lock!(
+        tx,
+        "SELECT 1 FROM users WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+        ids.iter().map(|id| id.uuid()).collect()
+    )
+}

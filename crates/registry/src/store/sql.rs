@@ -1,0 +1,212 @@
+//! Queries whose text depends on the request (filters, pages): one builder for both engines. Text is
+//! only ever a literal; everything that comes from outside is bound.
+
+use sqlx::{AssertSqlSafe, FromRow, postgres::PgRow, sqlite::SqliteRow};
+use uuid::Uuid;
+
+use super::{Conn, Engine, conflict::translate};
+use crate::{clock::Timestamp, error::Result, json::JsonObject};
+
+mod contains;
+
+/// A value to bind.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Arg {
+    Id(Uuid),
+    Int(i64),
+    Real(f64),
+    Text(String),
+    /// JSON text; bound as JSONB on PostgreSQL.
+    Json(String),
+    Time(Timestamp),
+}
+
+/// SQL text under construction.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sql {
+    text: String,
+    args: Vec<Arg>,
+}
+
+impl Sql {
+    pub(crate) fn new(text: &'static str) -> Self {
+        Self { text: text.to_owned(), args: Vec::new() }
+    }
+
+    /// Adds literal text.
+    pub(crate) fn push(&mut self, text: &'static str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Adds a placeholder and what goes into it.
+    pub(crate) fn bind(&mut self, arg: Arg) -> &mut Self {
+        use std::fmt::Write;
+        self.args.push(arg);
+        // Writing to a String does not fail.
+        let _ = write!(self.text, "${}", self.args.len());
+        self
+    }
+
+    /// Adds placeholders, separated by commas. With no values it adds NULL, which matches nothing.
+    pub(crate) fn bind_all(&mut self, args: impl IntoIterator<Item = Arg>) -> &mut Self {
+        let before = self.args.len();
+        for arg in args {
+            if self.args.len() > before {
+                self.push(", ");
+            }
+            self.bind(arg);
+        }
+        if self.args.len() == before {
+            self.push("NULL");
+        }
+        self
+    }
+
+    /// Adds another piece with its values.
+    pub(crate) fn append(&mut self, piece: &Sql) -> &mut Self {
+        let mut args = piece.args.iter();
+        // Placeholders of the piece stand in order, so each is taken by the next value.
+        let mut parts = piece.text.split('$');
+        self.text.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            let after = part.trim_start_matches(|c: char| c.is_ascii_digit());
+            if let Some(arg) = args.next() {
+                self.bind(arg.clone());
+            }
+            self.text.push_str(after);
+        }
+        self
+    }
+
+    /// Adds `AND column contains text`, upper and lower ASCII case alike, nothing in it a wildcard.
+    pub(crate) fn and_name_contains(&mut self, conn: &Conn, column: &'static str, text: &str) -> &mut Self {
+        let mut pattern = String::from("%");
+        for c in text.to_ascii_lowercase().chars() {
+            if matches!(c, '%' | '_' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern.push('%');
+        self.push(" AND lower(").push(column);
+        if conn.is_postgres() {
+            // Folds ASCII only, as SQLite does, whatever the database's own collation.
+            self.push(" COLLATE \"C\"");
+        }
+        self.push(") LIKE ").bind(Arg::Text(pattern)).push(" ESCAPE '\\'")
+    }
+
+    /// Adds `AND column contains object`, by the rules of PostgreSQL's `@>`.
+    pub(crate) fn and_json_contains(
+        &mut self,
+        conn: &Conn,
+        column: &'static str,
+        object: &JsonObject,
+    ) -> &mut Self {
+        if conn.is_postgres() {
+            return self.push(" AND ").push(column).push(" @> ").bind(Arg::Json(object.to_text()));
+        }
+        for (name, value) in object.members() {
+            self.push(" AND ");
+            contains::member(self, contains::Inside::Column(column), name, value);
+        }
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) async fn fetch_all<T>(&self, conn: &mut Conn) -> Result<Vec<T>>
+    where
+        T: Send + Unpin + for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow>,
+    {
+        macro_rules! run {
+            ($conn:ident) => {{
+                let mut query = sqlx::query_as(AssertSqlSafe(self.text.clone()));
+                for arg in &self.args {
+                    query = match arg {
+                        Arg::Id(id) => query.bind(*id),
+                        Arg::Int(number) => query.bind(*number),
+                        Arg::Real(number) => query.bind(*number),
+                        Arg::Text(text) => query.bind(text.clone()),
+                        Arg::Json(text) => query.bind(RawJson(text.clone())),
+                        Arg::Time(time) => query.bind(*time),
+                    };
+                }
+                query.fetch_all($conn).await
+            }};
+        }
+        match conn.engine() {
+            Engine::Sqlite(conn) => run!(conn),
+            Engine::Postgres(conn) => run!(conn),
+        }
+        .map_err(translate)
+    }
+
+    pub(crate) async fn fetch_one<T>(&self, conn: &mut Conn) -> Result<Option<T>>
+    where
+        T: Send + Unpin + for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow>,
+    {
+        Ok(self.fetch_all(conn).await?.into_iter().next())
+    }
+}
+
+/// JSON that is text already: TEXT on SQLite, JSONB on PostgreSQL.
+#[derive(Clone, Debug)]
+pub(crate) struct RawJson(pub(crate) String);
+
+mod raw_json {
+    use sqlx::{Database, Encode, Postgres, Sqlite, Type, encode::IsNull, error::BoxDynError};
+
+    use super::RawJson;
+
+    impl Type<Sqlite> for RawJson {
+        fn type_info() -> <Sqlite as Database>::TypeInfo {
+            <String as Type<Sqlite>>::type_info()
+        }
+    }
+
+    impl<'q> Encode<'q, Sqlite> for RawJson {
+        fn encode_by_ref(
+            &self,
+            buf: &mut <Sqlite as Database>::ArgumentBuffer,
+        ) -> Result<IsNull, BoxDynError> {
+            <String as Encode<'q, Sqlite>>::encode_by_ref(&self.0, buf)
+        }
+    }
+
+    impl Type<Postgres> for RawJson {
+        fn type_info() -> <Postgres as Database>::TypeInfo {
+            <sqlx::types::JsonRawValue as Type<Postgres>>::type_info()
+        }
+    }
+
+    impl<'q> Encode<'q, Postgres> for RawJson {
+        fn encode_by_ref(
+            &self,
+            buf: &mut <Postgres as Database>::ArgumentBuffer,
+        ) -> Result<IsNull, BoxDynError> {
+            // JSONB's binary form: version 1, then the text.
+            buf.push(1);
+            buf.extend_from_slice(self.0.as_bytes());
+            Ok(IsNull::No)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appended_pieces_are_renumbered() {
+        let mut piece = Sql::new("name = ");
+        piece.bind(Arg::Text("x".into())).push(" AND type = ").bind(Arg::Text("y".into()));
+        let mut sql = Sql::new("SELECT 1 WHERE id = ");
+        sql.bind(Arg::Int(1)).push(" AND ").append(&piece).push(" LIMIT ").bind(Arg::Int(2));
+        assert_eq!(sql.text(), "SELECT 1 WHERE id = $1 AND name = $2 AND type = $3 LIMIT $4");
+    }
+}
