@@ -308,6 +308,6 @@ mod tests {
     #[test]
     fn numbers_have_the_spelling_that_exact_decimals_give_back() {
         let text = JsonObject::parse(r#"{"a":-0.0,"b":1e16,"c":1e2,"d":1e-7,"e":1e300}"#).unwrap().to_text();
-        assert_eq!(text, r#"{"a":0.0,"b":10000000000000000,"c":100.0,"d":1e-7,"e":1e300}"#);
+        assert_eq!(text, r#"{"a":0.0,"b":10000000000000000,"c":100.0,"d":1e-7,"e":1e+300}"#);
     }
 }
