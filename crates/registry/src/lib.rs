@@ -20,6 +20,7 @@ mod use_case;
 pub mod access;
 pub mod actor;
 pub mod clock;
+pub mod credentials;
 pub mod error;
 pub mod groups;
 pub mod ids;
@@ -29,6 +30,7 @@ pub mod page;
 pub mod secret;
 mod store;
 pub mod text;
+pub mod things;
 pub mod version;
 
 use std::{sync::Arc, time::Duration};
@@ -58,6 +60,8 @@ pub struct Settings {
     pub keyring: Keyring,
     /// The clock.
     pub clock: Clock,
+    /// Whether copies of things' keys are kept.
+    pub readback: credentials::Readback,
 }
 
 /// The registry: every use case is a method. Cheap to share behind an [`Arc`].
@@ -65,6 +69,7 @@ pub struct Registry {
     pub(crate) db: Db,
     pub(crate) keyring: Keyring,
     pub(crate) ids: Ids,
+    pub(crate) readback: credentials::Readback,
 }
 
 impl Registry {
@@ -72,7 +77,16 @@ impl Registry {
     pub async fn open(settings: Settings) -> Result<Arc<Self>> {
         let db = Db::connect(&settings.database_url, settings.connections, settings.clock).await?;
         db.migrate().await?;
-        Ok(Arc::new(Self { db, keyring: settings.keyring, ids: Ids::default() }))
+        let mut tx = db.write().await?;
+        store::credentials::check_canary(&mut tx, &settings.keyring).await?;
+        if settings.readback == credentials::Readback::Never {
+            let forgotten = store::credentials::forget_copies(&mut tx).await?;
+            if forgotten > 0 {
+                tracing::info!(forgotten, "read-back is off: the sealed copies of keys were deleted");
+            }
+        }
+        tx.commit_raw().await?;
+        Ok(Arc::new(Self { db, keyring: settings.keyring, ids: Ids::default(), readback: settings.readback }))
     }
 
     /// What a person calls the database engine: `SQLite` or `PostgreSQL`.

@@ -7,12 +7,14 @@
 
 pub(crate) mod access;
 pub(crate) mod conflict;
+pub(crate) mod credentials;
 pub(crate) mod groups;
 pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod page;
 pub(crate) mod replay;
 pub(crate) mod sql;
+pub(crate) mod things;
 
 use std::{
     ops::{Deref, DerefMut},
@@ -301,6 +303,17 @@ impl Conn {
 
     pub(crate) fn is_postgres(&self) -> bool {
         matches!(self.0, Link::Postgres(_) | Link::PostgresTx(_))
+    }
+
+    /// The present moment by the clock that expiry is decided by.
+    pub(crate) async fn now(&mut self, clock: &Clock) -> Result<Timestamp> {
+        match self.engine() {
+            Engine::Postgres(conn) if !clock.is_standing() => sqlx::query_scalar("SELECT clock_timestamp()")
+                .fetch_one(conn)
+                .await
+                .map_err(conflict::translate),
+            _ => Ok(clock.now()),
+        }
     }
 
     /// Whether the server answers.

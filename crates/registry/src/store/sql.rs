@@ -4,7 +4,7 @@
 use sqlx::{AssertSqlSafe, FromRow, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{Conn, Engine, conflict::translate};
+use super::{Conn, Engine, Tx, conflict::translate};
 use crate::{clock::Timestamp, error::Result, json::JsonObject};
 
 mod contains;
@@ -19,6 +19,24 @@ pub(crate) enum Arg {
     /// JSON text; bound as JSONB on PostgreSQL.
     Json(String),
     Time(Timestamp),
+}
+
+/// The query with its values, for the engine that the context infers.
+macro_rules! bound {
+    ($sql:ident, $query:path) => {{
+        let mut query = $query(AssertSqlSafe($sql.text.clone()));
+        for arg in &$sql.args {
+            query = match arg {
+                Arg::Id(id) => query.bind(*id),
+                Arg::Int(number) => query.bind(*number),
+                Arg::Real(number) => query.bind(*number),
+                Arg::Text(text) => query.bind(text.clone()),
+                Arg::Json(text) => query.bind(RawJson(text.clone())),
+                Arg::Time(time) => query.bind(*time),
+            };
+        }
+        query
+    }};
 }
 
 /// SQL text under construction.
@@ -123,25 +141,22 @@ impl Sql {
     where
         T: Send + Unpin + for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow>,
     {
-        macro_rules! run {
-            ($conn:ident) => {{
-                let mut query = sqlx::query_as(AssertSqlSafe(self.text.clone()));
-                for arg in &self.args {
-                    query = match arg {
-                        Arg::Id(id) => query.bind(*id),
-                        Arg::Int(number) => query.bind(*number),
-                        Arg::Real(number) => query.bind(*number),
-                        Arg::Text(text) => query.bind(text.clone()),
-                        Arg::Json(text) => query.bind(RawJson(text.clone())),
-                        Arg::Time(time) => query.bind(*time),
-                    };
-                }
-                query.fetch_all($conn).await
-            }};
-        }
         match conn.engine() {
-            Engine::Sqlite(conn) => run!(conn),
-            Engine::Postgres(conn) => run!(conn),
+            Engine::Sqlite(conn) => bound!(self, sqlx::query_as).fetch_all(conn).await,
+            Engine::Postgres(conn) => bound!(self, sqlx::query_as).fetch_all(conn).await,
+        }
+        .map_err(translate)
+    }
+
+    /// Runs a statement; tells how many rows it changed.
+    pub(crate) async fn execute(&self, tx: &mut Tx) -> Result<u64> {
+        match tx.engine() {
+            Engine::Sqlite(conn) => {
+                bound!(self, sqlx::query).execute(conn).await.map(|done| done.rows_affected())
+            }
+            Engine::Postgres(conn) => {
+                bound!(self, sqlx::query).execute(conn).await.map(|done| done.rows_affected())
+            }
         }
         .map_err(translate)
     }

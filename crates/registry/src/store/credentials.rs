@@ -1,0 +1,145 @@
+//! The credential index, the sealed copies, and the installation's canary.
+
+use super::{Conn, Engine, Tx, conflict::translate, on, rows};
+use crate::{
+    access::{Action, Edit, Permit},
+    clock::{Clock, Timestamp},
+    credentials::{IndexedAs, Known},
+    error::{Error, Result},
+    ids::ThingId,
+    secret::{Keyring, Verifier},
+};
+
+/// The one look-up of device authentication: a read of one index entry.
+pub(crate) async fn find(conn: &mut Conn, clock: &Clock, verifier: &Verifier) -> Result<Option<Known>> {
+    let found: Option<(ThingId, String, Option<Timestamp>)> = on!(conn, conn => sqlx::query_as(
+        "SELECT thing_id, kind, not_after FROM credential_index WHERE verifier = $1")
+        .bind(verifier.as_str()).fetch_optional(conn))?;
+    let Some((thing, kind, not_after)) = found else { return Ok(None) };
+    let Some(kind) = IndexedAs::parse(&kind) else { return Ok(None) };
+    if let Some(not_after) = not_after
+        && conn.now(clock).await? >= not_after
+    {
+        return Ok(None);
+    }
+    Ok(Some(Known { thing, kind }))
+}
+
+/// Makes `verifier` the thing's key. The old one becomes the previous key until `not_after`, or goes.
+pub(crate) async fn replace_key(
+    tx: &mut Tx,
+    permit: &Permit<Edit, ThingId>,
+    verifier: &Verifier,
+    sealed: Option<&[u8]>,
+    not_after: Option<Timestamp>,
+) -> Result<()> {
+    let thing = permit.target();
+    rows!(
+        tx,
+        sqlx::query("DELETE FROM credential_index WHERE thing_id = $1 AND kind = 'previous'").bind(thing)
+    )?;
+    match not_after {
+        Some(not_after) => rows!(tx, sqlx::query(
+            "UPDATE credential_index SET kind = 'previous', not_after = $2 WHERE thing_id = $1 AND kind = 'key'")
+            .bind(thing).bind(not_after))?,
+        None => rows!(tx, sqlx::query("DELETE FROM credential_index WHERE thing_id = $1 AND kind = 'key'").bind(thing))?,
+    };
+    rows!(
+        tx,
+        sqlx::query("INSERT INTO credential_index (verifier, thing_id, kind) VALUES ($1, $2, 'key')")
+            .bind(verifier.as_str())
+            .bind(thing)
+    )?;
+    rows!(tx, sqlx::query("UPDATE things SET key = $2 WHERE id = $1").bind(thing).bind(verifier.as_str()))?;
+    rows!(tx, sqlx::query("DELETE FROM thing_key_material WHERE thing_id = $1").bind(thing))?;
+    if let Some(sealed) = sealed {
+        rows!(
+            tx,
+            sqlx::query("INSERT INTO thing_key_material (thing_id, sealed) VALUES ($1, $2)")
+                .bind(thing)
+                .bind(sealed)
+        )?;
+    }
+    Ok(())
+}
+
+/// Sets, replaces or removes the external key.
+pub(crate) async fn set_external<A: Action>(
+    tx: &mut Tx,
+    permit: &Permit<A, ThingId>,
+    external: Option<(&str, &Verifier)>,
+) -> Result<()> {
+    let thing = permit.target();
+    rows!(
+        tx,
+        sqlx::query("DELETE FROM credential_index WHERE thing_id = $1 AND kind = 'external'").bind(thing)
+    )?;
+    if let Some((_, verifier)) = external {
+        rows!(
+            tx,
+            sqlx::query(
+                "INSERT INTO credential_index (verifier, thing_id, kind) VALUES ($1, $2, 'external')"
+            )
+            .bind(verifier.as_str())
+            .bind(thing)
+        )?;
+    }
+    rows!(
+        tx,
+        sqlx::query("UPDATE things SET external_key = $2 WHERE id = $1")
+            .bind(thing)
+            .bind(external.map(|(key, _)| key))
+    )?;
+    Ok(())
+}
+
+/// The sealed copy of the present key.
+pub(crate) async fn sealed_key(conn: &mut Conn, permit: &Permit<Edit, ThingId>) -> Result<Option<Vec<u8>>> {
+    on!(conn, conn => sqlx::query_scalar("SELECT sealed FROM thing_key_material WHERE thing_id = $1")
+        .bind(permit.target()).fetch_optional(conn))
+}
+
+/// Removes every copy: the installation has decided to keep none.
+// tidy: no permit, because the operator's configuration decides, at start.
+pub(crate) async fn forget_copies(tx: &mut Tx) -> Result<u64> {
+    rows!(tx, sqlx::query("DELETE FROM thing_key_material"))
+}
+
+/// Ends previous keys whose time is over; the look-up ignores them already.
+// tidy: no permit, because the program tidies up after itself.
+pub(crate) async fn sweep(tx: &mut Tx) -> Result<u64> {
+    let now = tx.now();
+    rows!(
+        tx,
+        sqlx::query("DELETE FROM credential_index WHERE kind = 'previous' AND not_after <= $1").bind(now)
+    )
+}
+
+/// Proves that the keys at hand are those this database was written with, or, on a new database,
+/// writes down which they are.
+// tidy: no permit, because it runs before there is anybody to ask.
+pub(crate) async fn check_canary(tx: &mut Tx, keyring: &Keyring) -> Result<()> {
+    if let Engine::Postgres(conn) = tx.engine() {
+        // Two first starts at once: one writes, the other compares.
+        sqlx::query("LOCK TABLE installation IN EXCLUSIVE MODE").execute(conn).await.map_err(translate)?;
+    }
+    let (pepper, context) = keyring.canary();
+    let found: Option<(String, Vec<u8>)> = on!(tx, conn =>
+        sqlx::query_as("SELECT pepper_canary, kek_canary FROM installation").fetch_optional(conn))?;
+    match found {
+        None => {
+            let now = tx.now();
+            let sealed = keyring.seal(context.as_bytes(), b"canary")?;
+            rows!(tx, sqlx::query("INSERT INTO installation (one, created_at, pepper_canary, kek_canary) VALUES (1, $1, $2, $3)")
+                .bind(now).bind(pepper).bind(sealed))?;
+            Ok(())
+        }
+        Some((known, sealed)) if known == pepper && keyring.open(context.as_bytes(), &sealed).is_ok() => {
+            Ok(())
+        }
+        Some(_) => Err(Error::internal(
+            "these are not the keys that the database was written with: no device could authenticate. \
+             Put back the key file that belongs to this database (things.keys in its data directory, or THINGS_KEYS)",
+        )),
+    }
+}

@@ -1,0 +1,472 @@
+//! Things: devices. Each is in exactly one group, on exactly one profile of that group.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Conflict, Registry,
+    access::{self, Administer, Edit, Permit, Role, View, Visible},
+    actor::Call,
+    credentials::{ExternalKey, ThingKey},
+    error::{Error, FieldError, Result},
+    groups::{bulk_size, no_repeats},
+    ids::{GroupId, OrgId, ProfileId, ThingId},
+    journal::{self, Changes, Entry, Subject},
+    json::JsonObject,
+    page::{Page, PageQuery},
+    secret::{self, Secret, Verifier},
+    store::{self, lock, lock::GroupLock},
+    text::ThingName,
+    version::{Expect, Version},
+};
+
+/// What kind of thing it is; decides which things may command which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ThingType {
+    /// Anything.
+    #[default]
+    Device,
+    /// Measures.
+    Sensor,
+    /// Acts.
+    Actuator,
+    /// Commands others.
+    Controller,
+    /// Speaks for others.
+    Gateway,
+}
+
+impl ThingType {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Device, Self::Sensor, Self::Actuator, Self::Controller, Self::Gateway];
+
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Sensor => "sensor",
+            Self::Actuator => "actuator",
+            Self::Controller => "controller",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
+impl FromStr for ThingType {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or("must be one of device, sensor, actuator, controller, gateway")
+    }
+}
+
+/// A thing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Thing {
+    /// Its id.
+    pub id: ThingId,
+    /// The group it is in: its profile's.
+    pub group_id: GroupId,
+    /// How it talks.
+    pub profile_id: ProfileId,
+    /// Unique in the group.
+    pub name: String,
+    /// What kind it is; `None` for a stored value that nothing recognises.
+    pub kind: Option<ThingType>,
+    /// By what it is known outside.
+    pub external_key: Option<String>,
+    /// Free-form.
+    pub metadata: JsonObject,
+    /// The caller's strongest role in its group.
+    pub role: Role,
+    /// What the key is checked by; part of the version, never shown.
+    pub(crate) verifier: Verifier,
+}
+
+impl Thing {
+    /// What an ETag is made of: everything, a new key included, but not the caller's role.
+    pub fn version(&self) -> Version {
+        Version::of(&(
+            self.id,
+            self.profile_id,
+            &self.name,
+            self.kind,
+            &self.external_key,
+            &self.metadata,
+            &self.verifier,
+        ))
+    }
+}
+
+/// A thing to be made.
+#[derive(Clone, Debug)]
+pub struct NewThing {
+    /// Chosen by the client, or made.
+    pub id: Option<ThingId>,
+    /// Unique in the group.
+    pub name: ThingName,
+    /// What kind it is.
+    pub kind: ThingType,
+    /// Chosen by the client, or made.
+    pub key: Option<ThingKey>,
+    /// By what it is known outside.
+    pub external_key: Option<ExternalKey>,
+    /// Free-form.
+    pub metadata: JsonObject,
+}
+
+/// A thing with its key, shown when the key is made or revealed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CreatedThing {
+    /// The thing.
+    pub thing: Thing,
+    /// Its key.
+    #[serde(with = "secret::in_sealed_record")]
+    pub key: Option<Secret>,
+}
+
+/// A change to a thing; what is `None` stays.
+#[derive(Clone, Debug)]
+pub struct ThingUpdate {
+    /// The new name.
+    pub name: ThingName,
+    /// The new kind.
+    pub kind: Option<ThingType>,
+    /// The new metadata, replaced as a whole.
+    pub metadata: Option<JsonObject>,
+    /// A new key; the old one ends at once.
+    pub key: Option<ThingKey>,
+}
+
+/// Where to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// In every group the caller has a role in.
+    #[default]
+    Everywhere,
+    /// In those of one organisation.
+    Org(OrgId),
+    /// In one group.
+    Group(GroupId),
+    /// On one profile.
+    Profile(ProfileId),
+}
+
+/// Which things.
+#[derive(Clone, Debug, Default)]
+pub struct ThingFilter {
+    /// Where.
+    pub scope: Scope,
+    /// Part of the name, upper and lower case alike (ASCII).
+    pub name: Option<String>,
+    /// Metadata that contains this.
+    pub metadata: Option<JsonObject>,
+    /// Exactly this kind.
+    pub kind: Option<ThingType>,
+    /// Exactly this external key.
+    pub external_key: Option<String>,
+}
+
+/// What things are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ThingOrder {
+    /// By id: for ids of version 7 the order of creation.
+    #[default]
+    Id,
+    /// By name, ASCII case folded, then by code point.
+    Name,
+    /// By kind.
+    Kind,
+}
+
+impl Registry {
+    /// Makes things on a profile, all or none, and answers them with their keys in the order given.
+    pub async fn create_things(
+        &self,
+        call: &Call,
+        profile: ProfileId,
+        things: &[NewThing],
+    ) -> Result<Vec<CreatedThing>> {
+        bulk_size("", things.len())?;
+        let mut errors = Vec::new();
+        no_repeats("name", things.iter().map(|thing| Some(thing.name.as_str())), &mut errors);
+        no_repeats("id", things.iter().map(|thing| thing.id), &mut errors);
+        no_repeats(
+            "key",
+            things.iter().map(|thing| thing.key.as_ref().map(|key| key.secret().expose())),
+            &mut errors,
+        );
+        no_repeats("external_key", things.iter().map(|thing| thing.external_key.as_ref()), &mut errors);
+        for (item, thing) in things.iter().enumerate() {
+            let key = thing.key.as_ref().map(|key| key.secret().expose());
+            if key.is_some() && key == thing.external_key.as_ref().map(ExternalKey::as_str) {
+                errors.push(FieldError::new("external_key", "must differ from the key").in_item(item));
+            }
+        }
+        if !errors.is_empty() {
+            return Err(Error::Invalid(errors));
+        }
+        let made = use_case!(self, call, |tx| {
+            lock::groups_of_profiles(&mut tx, &[profile]).await?;
+            lock::profiles_shared(&mut tx, &[profile]).await?;
+            let permit: Permit<Edit, ProfileId> = access::permit(&mut tx, call, profile).await?;
+            let (made, rows) = self.make(tx.now(), &permit, things)?;
+            store::things::insert(&mut tx, &permit, &rows).await?;
+            let entries = made
+                .iter()
+                .map(|CreatedThing { thing, .. }| {
+                    Entry::by(&permit, "thing.created", Subject::thing(thing.id, &thing.name))
+                })
+                .collect();
+            journal::commit(self, tx, call, entries, made).await
+        });
+        match made {
+            Err(Error::Conflict(conflict)) => Err(self.which_things(profile, things, conflict).await),
+            made => made,
+        }
+    }
+
+    /// The things to answer and the rows to store.
+    fn make(
+        &self,
+        now: crate::Timestamp,
+        permit: &Permit<Edit, ProfileId>,
+        things: &[NewThing],
+    ) -> Result<(Vec<CreatedThing>, Vec<store::things::NewRow>)> {
+        let mut made = Vec::with_capacity(things.len());
+        let mut rows = Vec::with_capacity(things.len());
+        for new in things {
+            let id = new.id.unwrap_or_else(|| self.ids.make(now));
+            let key = new.key.clone().map_or_else(ThingKey::generate, Ok)?;
+            let verifier = self.verifier_of(&key);
+            rows.push(store::things::NewRow {
+                id,
+                name: new.name.as_str().to_owned(),
+                kind: new.kind,
+                metadata: new.metadata.to_text(),
+                verifier: verifier.clone(),
+                external: new.external_key.as_ref().map(|external| {
+                    let verifier = self.keyring.verifier(&Secret::new(external.as_str()));
+                    (external.as_str().to_owned(), verifier)
+                }),
+                sealed: self.seal_key(id, &key)?,
+            });
+            made.push(CreatedThing {
+                thing: Thing {
+                    id,
+                    group_id: permit.home().group,
+                    profile_id: permit.target(),
+                    name: new.name.as_str().to_owned(),
+                    kind: Some(new.kind),
+                    external_key: new.external_key.as_ref().map(|external| external.as_str().to_owned()),
+                    metadata: new.metadata.clone(),
+                    role: permit.role(),
+                    verifier,
+                },
+                key: Some(key.secret().clone()),
+            });
+        }
+        Ok((made, rows))
+    }
+
+    /// The things the caller may see, without keys.
+    pub async fn list_things(
+        &self,
+        call: &Call,
+        filter: &ThingFilter,
+        query: &PageQuery<ThingOrder>,
+    ) -> Result<Page<Thing>> {
+        let mut conn = self.db.read().await?;
+        let visible = match filter.scope {
+            Scope::Everywhere => Visible::everywhere(call)?,
+            Scope::Org(org) => Visible::in_org(call, &access::permit(&mut conn, call, org).await?)?,
+            Scope::Group(group) => Visible::in_group(call, &access::permit(&mut conn, call, group).await?)?,
+            Scope::Profile(profile) => {
+                Visible::in_profile(call, &access::permit(&mut conn, call, profile).await?)?
+            }
+        };
+        store::things::list(&mut conn, &self.keyring, call.user()?, &visible, filter, query).await
+    }
+
+    /// One thing; with its key for who may edit it, where copies of keys are kept.
+    pub async fn view_thing(&self, call: &Call, id: ThingId) -> Result<CreatedThing> {
+        let mut conn = self.db.read().await?;
+        let permit = access::permit::<View, _>(&mut conn, call, id).await?;
+        let thing = store::things::get(&mut conn, &permit).await?;
+        let key = match access::permit::<Edit, _>(&mut conn, call, id).await {
+            Ok(permit) => self.copy_of_key(&mut conn, &permit).await?,
+            Err(_) => None,
+        };
+        Ok(CreatedThing { thing, key })
+    }
+
+    /// Changes a thing. Without a key the present one stays; with another it is replaced at once.
+    pub async fn update_thing(
+        &self,
+        call: &Call,
+        id: ThingId,
+        update: &ThingUpdate,
+        expect: &Expect,
+    ) -> Result<Thing> {
+        use_case!(self, call, |tx| {
+            let permit = self.lock_thing::<Edit>(&mut tx, call, id).await?;
+            let before = store::things::get(&mut tx, &permit).await?;
+            expect.check(&before.version())?;
+            let mut after = Thing {
+                name: update.name.as_str().to_owned(),
+                kind: update.kind.or(before.kind),
+                metadata: update.metadata.clone().unwrap_or_else(|| before.metadata.clone()),
+                ..before.clone()
+            };
+            store::things::update(&mut tx, &permit, &after).await?;
+            let mut changes = Changes::default()
+                .field("name", &before.name, &after.name)
+                .field("type", &before.kind, &after.kind)
+                .field("metadata", &before.metadata, &after.metadata);
+            if let Some(key) = &update.key
+                && self.verifier_of(key) != before.verifier
+            {
+                after.verifier =
+                    self.replace_key(&mut tx, &permit, key, std::time::Duration::ZERO).await?.verifier;
+                changes = changes.secret("key");
+            }
+            let entry = Entry::by(&permit, "thing.updated", Subject::thing(id, &after.name)).with(changes);
+            journal::commit(self, tx, call, vec![entry], after).await
+        })
+    }
+
+    /// Lays metadata over that of several things, each one level deep, all or none.
+    pub async fn merge_metadata(&self, call: &Call, updates: &[(ThingId, JsonObject)]) -> Result<Vec<Thing>> {
+        bulk_size("", updates.len())?;
+        let mut errors = Vec::new();
+        no_repeats("id", updates.iter().map(|(id, _)| Some(*id)), &mut errors);
+        if !errors.is_empty() {
+            return Err(Error::Invalid(errors));
+        }
+        let ids: Vec<ThingId> = updates.iter().map(|(id, _)| *id).collect();
+        use_case!(self, call, |tx| {
+            lock::groups_of_things(&mut tx, &ids).await?;
+            lock::things(&mut tx, &ids).await?;
+            let permits: Vec<Permit<Edit, ThingId>> = access::permit_all(&mut tx, call, &ids).await?;
+            let before = store::things::get_all(&mut tx, &permits).await?;
+            let mut after = Vec::with_capacity(updates.len());
+            let mut entries = Vec::with_capacity(updates.len());
+            let mut errors = Vec::new();
+            for (item, (id, metadata)) in updates.iter().enumerate() {
+                // Permits are sorted by id, and every thing that a permit names was read.
+                let at = permits.binary_search_by_key(id, Permit::target).map_err(|_| Error::NotFound)?;
+                let permit = permits.get(at).ok_or(Error::NotFound)?;
+                let thing = before.iter().find(|thing| thing.id == *id).ok_or(Error::NotFound)?;
+                match thing.metadata.merge(metadata) {
+                    Ok(merged) => {
+                        let changes = Changes::default().field("metadata", &thing.metadata, &merged);
+                        entries.push(
+                            Entry::by(permit, "thing.updated", Subject::thing(*id, &thing.name))
+                                .with(changes),
+                        );
+                        after.push(Thing { metadata: merged, ..thing.clone() });
+                    }
+                    Err(error) => errors.push(FieldError::new("metadata", error.to_string()).in_item(item)),
+                }
+            }
+            if !errors.is_empty() {
+                return Err(Error::Invalid(errors));
+            }
+            store::things::update_metadata(&mut tx, &permits, &after).await?;
+            journal::commit(self, tx, call, entries, after).await
+        })
+    }
+
+    /// Moves a thing to a profile of a group; the caller edits in both groups.
+    pub async fn move_thing(
+        &self,
+        call: &Call,
+        id: ThingId,
+        group: GroupId,
+        profile: ProfileId,
+    ) -> Result<Thing> {
+        use_case!(self, call, |tx| {
+            let from = store::things::group_of(&mut tx, id).await?.ok_or(Error::NotFound)?;
+            lock::groups(&mut tx, &[from, group], GroupLock::Contents).await?;
+            lock::profiles_shared(&mut tx, &[profile]).await?;
+            lock::things(&mut tx, &[id]).await?;
+            let thing: Permit<Edit, ThingId> = access::permit(&mut tx, call, id).await?;
+            if thing.home().group != from {
+                // It moved between the first look and the lock.
+                return Err(Error::Collision);
+            }
+            let target: Permit<Edit, GroupId> = access::permit(&mut tx, call, group).await?;
+            let profile: Permit<Edit, ProfileId> = access::permit(&mut tx, call, profile).await?;
+            if profile.home().group != target.target() {
+                return Err(Error::invalid("profile_id", "must be a profile of the group in `group_id`"));
+            }
+            let before = store::things::get(&mut tx, &thing).await?;
+            store::things::relocate(&mut tx, &thing, &profile).await?;
+            let after = Thing {
+                group_id: target.target(),
+                profile_id: profile.target(),
+                role: target.role(),
+                ..before.clone()
+            };
+            let changes = Changes::default().field("group_id", &before.group_id, &after.group_id).field(
+                "profile_id",
+                &before.profile_id,
+                &after.profile_id,
+            );
+            let subject = Subject::thing(id, &after.name);
+            let mut entries = vec![Entry::by(&thing, "thing.moved", subject.clone()).with(changes.clone())];
+            if before.group_id != after.group_id {
+                // Each group's administrators see it in their own part of the journal.
+                entries.push(Entry::by(&profile, "thing.arrived", subject).with(changes));
+            }
+            journal::commit(self, tx, call, entries, after).await
+        })
+    }
+
+    /// Deletes things, all or none. Their keys stop working with the commit.
+    pub async fn delete_things(&self, call: &Call, ids: &[ThingId]) -> Result<()> {
+        bulk_size("thing_ids", ids.len())?;
+        use_case!(self, call, |tx| {
+            lock::groups_of_things(&mut tx, ids).await?;
+            lock::things(&mut tx, ids).await?;
+            let permits: Vec<Permit<Administer, ThingId>> = access::permit_all(&mut tx, call, ids).await?;
+            let things = store::things::get_all(&mut tx, &permits).await?;
+            let mut entries = Vec::with_capacity(permits.len());
+            for permit in &permits {
+                let name = things
+                    .iter()
+                    .find(|thing| thing.id == permit.target())
+                    .map_or("", |thing| thing.name.as_str());
+                entries.push(Entry::by(permit, "thing.deleted", Subject::thing(permit.target(), name)));
+            }
+            store::things::delete(&mut tx, &permits).await?;
+            journal::commit(self, tx, call, entries, ()).await
+        })
+    }
+
+    /// Says which items a conflict is about; asked only after one happened.
+    async fn which_things(&self, profile: ProfileId, things: &[NewThing], mut conflict: Conflict) -> Error {
+        let verifiers: Vec<_> = things
+            .iter()
+            .map(|thing| {
+                let key = thing.key.as_ref().map(|key| self.verifier_of(key));
+                let external =
+                    thing.external_key.as_ref().map(|key| self.keyring.verifier(&Secret::new(key.as_str())));
+                (key, external)
+            })
+            .collect();
+        let found = async {
+            let mut conn = self.db.read().await?;
+            store::things::clashes(&mut conn, profile, things, &verifiers, conflict.kind).await
+        };
+        match found.await {
+            Ok(items) => conflict.items = items,
+            Err(error) => tracing::debug!(%error, "which items clash is not known"),
+        }
+        Error::Conflict(conflict)
+    }
+}
