@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::{
     Result,
-    process::{Interrupts, end, say},
+    process::{Interrupts, Reach, end, say},
 };
 
 /// Settings for a cluster whose data nobody will miss: nothing waits for the disk.
@@ -131,7 +131,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         // SIGQUIT is an immediate shutdown: the data is thrown away, so nothing needs writing.
-        match end(&mut self.server, Signal::QUIT) {
+        match end(&mut self.server, Signal::QUIT, Reach::Alone) {
             Ok(()) => say("postgres: stopped and removed"),
             Err(error) => say(&format!("postgres: cannot be stopped: {error}")),
         }

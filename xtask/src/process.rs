@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsString,
+    fs::File,
     io::{self, Write},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -15,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::Result;
@@ -63,19 +64,27 @@ impl Interrupts {
         if self.0.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err("interrupted".into()) }
     }
 
-    /// Runs a command to its end. It gets a process group of its own, and the first interrupt is
-    /// passed on to the whole group: that reaches cargo's compilers and test programs alike, whether
-    /// it was meant for the terminal (Ctrl-C) or for this process alone (`kill`).
+    /// Runs a command to its end; the first interrupt ends it early.
+    ///
+    /// At a terminal the command shares our process group: Ctrl-C reaches it as it reaches us, and it
+    /// may touch the terminal, which stops a background group. Elsewhere it gets a group of its own,
+    /// so that a `kill` meant for us ends cargo's compilers and test programs as well.
     pub(crate) fn run(&self, command: &mut Command) -> Result<ExitStatus> {
         self.check()?;
-        let mut child = command.process_group(0).spawn()?;
+        let reach = if File::open("/dev/tty").is_ok() {
+            Reach::Alone
+        } else {
+            command.process_group(0);
+            Reach::Group
+        };
+        let mut child = command.spawn()?;
         loop {
             if let Some(status) = child.try_wait()? {
                 self.check()?;
                 return Ok(status);
             }
             if self.check().is_err() {
-                end(&mut child, Signal::TERM)?;
+                end(&mut child, Signal::TERM, reach)?;
                 self.check()?;
             }
             thread::sleep(GLANCE);
@@ -83,15 +92,27 @@ impl Interrupts {
     }
 }
 
-/// Ends a child and its process group, by force if the signal is not enough.
-pub(crate) fn end(child: &mut Child, signal: Signal) -> Result<()> {
-    let group = Pid::from_child(child);
+/// Who is ended with a child.
+#[derive(Clone, Copy)]
+pub(crate) enum Reach {
+    Alone,
+    /// The process group that it leads.
+    Group,
+}
+
+/// Ends a child, by force if the signal is not enough.
+pub(crate) fn end(child: &mut Child, signal: Signal, reach: Reach) -> Result<()> {
+    let pid = Pid::from_child(child);
+    // Errors mean that it has just gone; waiting for it tells for certain.
+    let send = |signal| match reach {
+        Reach::Alone => kill_process(pid, signal).unwrap_or_default(),
+        Reach::Group => kill_process_group(pid, signal).unwrap_or_default(),
+    };
     let asked = Instant::now();
-    // Errors mean that the group has just gone; waiting for the child tells for certain.
-    let _ = kill_process_group(group, signal);
+    send(signal);
     while child.try_wait()?.is_none() {
         if asked.elapsed() > PATIENCE {
-            let _ = kill_process_group(group, Signal::KILL);
+            send(Signal::KILL);
             child.wait()?;
         }
         thread::sleep(GLANCE);
