@@ -3,7 +3,7 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use rustix::process::geteuid;
@@ -107,7 +107,7 @@ fn install(interrupts: &Interrupts) -> Result<()> {
 fn apt_get(interrupts: &Interrupts, arguments: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive").args(["-qq", "-o", "DPkg::Lock::Timeout=300"]);
-    command.args(["--yes", "--no-install-recommends"]).args(arguments);
+    command.args(["--yes", "--no-install-recommends"]).args(arguments).stdout(Stdio::null());
     if interrupts.run(&mut command)?.success() {
         return Ok(());
     }
