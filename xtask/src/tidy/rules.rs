@@ -12,8 +12,7 @@ pub(super) fn opening_sentence(file: &str, text: &str) -> Option<Finding> {
         sentence.push_str(line);
     }
     let sentence = sentence.trim();
-    let complete =
-        sentence.ends_with(['.', ':', '!', '?', ')']) && sentence.split_whitespace().nth(2).is_some();
+    let complete = sentence.ends_with(['.', ':', '!', '?', ')']) && sentence.contains(' ');
     (!complete)
         .then(|| Finding::new(file, 1, "open the file with `//!` and one sentence that says what it is for"))
 }
@@ -194,10 +193,15 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// Whether a word stands in a text on its own, not within a longer identifier.
 pub(super) fn has_word(text: &str, word: &str) -> bool {
-    text.match_indices(word).any(|(at, _)| {
-        let before = text.get(..at).and_then(|before| before.chars().next_back());
-        let after = text.get(at + word.len()..).and_then(|after| after.chars().next());
-        !before.is_some_and(is_identifier) && !after.is_some_and(is_identifier)
+    befores(text, word).next().is_some()
+}
+
+/// What stands before each place where a word stands on its own.
+pub(super) fn befores<'t>(text: &'t str, word: &str) -> impl Iterator<Item = &'t str> {
+    text.match_indices(word).filter_map(move |(at, word)| {
+        let (before, after) = (text.get(..at)?, text.get(at + word.len()..)?);
+        let alone = !before.ends_with(is_identifier) && !after.starts_with(is_identifier);
+        alone.then_some(before)
     })
 }
 
