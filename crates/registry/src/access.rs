@@ -60,10 +60,14 @@ impl Role {
 /// What is to be done, as the least role it needs.
 pub(crate) trait Action {
     const NEEDS: Role;
+    /// Whether a credential that only reads is not enough.
+    const WRITES: bool = true;
 }
 
 /// Look at it.
 pub(crate) struct View;
+/// Give up one's own membership of it.
+pub(crate) struct Leave;
 /// Create in it, change it.
 pub(crate) struct Edit;
 /// Delete from it, manage its members.
@@ -72,6 +76,10 @@ pub(crate) struct Administer;
 pub(crate) struct Own;
 
 impl Action for View {
+    const NEEDS: Role = Role::Viewer;
+    const WRITES: bool = false;
+}
+impl Action for Leave {
     const NEEDS: Role = Role::Viewer;
 }
 impl Action for Edit {
@@ -205,7 +213,7 @@ pub(crate) async fn permit_all<A: Action, T: Target>(
         })
         .collect::<Result<Vec<Permit<A, T>>>>()?;
     permits.sort_unstable_by_key(Permit::target);
-    if A::NEEDS > Role::Viewer && !user.can_write() {
+    if A::WRITES && !user.can_write() {
         return Err(Error::Forbidden(Denial::Scope));
     }
     if permits.iter().any(|permit| permit.role < A::NEEDS) {

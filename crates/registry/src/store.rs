@@ -11,6 +11,7 @@ pub(crate) mod credentials;
 pub(crate) mod groups;
 pub(crate) mod journal;
 pub(crate) mod lock;
+pub(crate) mod members;
 pub(crate) mod page;
 pub(crate) mod replay;
 pub(crate) mod sql;

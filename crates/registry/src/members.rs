@@ -1,0 +1,122 @@
+//! Members: what memberships of organisations and of groups have in common.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::{Administer, Permit, Role, Target},
+    error::{Error, FieldError, Result},
+    ids::UserId,
+    store::{self, Conn},
+    text::Email,
+    version::Version,
+};
+
+/// A member as other members see them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The person.
+    pub member_id: UserId,
+    /// Their address; only admins see it.
+    pub email: Option<Email>,
+    /// What they may do.
+    pub role: Role,
+}
+
+impl Member {
+    /// What an ETag is made of.
+    pub fn version(&self) -> Version {
+        Version::of(&(self.member_id, self.role))
+    }
+}
+
+/// How a request names a person.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MemberRef {
+    /// By their account's id.
+    Id(UserId),
+    /// By their account's address.
+    Email(Email),
+}
+
+impl MemberRef {
+    /// The field of the request that it came in.
+    pub(crate) fn field(&self) -> &'static str {
+        match self {
+            Self::Id(_) => "member_id",
+            Self::Email(_) => "email",
+        }
+    }
+}
+
+/// A person to become a member.
+#[derive(Clone, Debug)]
+pub struct NewMember {
+    /// Who.
+    pub who: MemberRef,
+    /// As what.
+    pub role: Role,
+}
+
+/// A member whose role is to change.
+#[derive(Clone, Copy, Debug)]
+pub struct RoleChange {
+    /// Who.
+    pub member_id: UserId,
+    /// To what.
+    pub role: Role,
+}
+
+/// Which members.
+#[derive(Clone, Debug, Default)]
+pub struct MemberFilter {
+    /// Part of the address, upper and lower case alike; only admins may ask for it.
+    pub email: Option<String>,
+    /// With this role.
+    pub role: Option<Role>,
+}
+
+/// What members are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MemberOrder {
+    /// By the person's id: for ids of version 7 the order in which the accounts were made.
+    #[default]
+    Id,
+    /// By address, by code point; only admins may ask for it.
+    Email,
+}
+
+/// Finds the accounts of people who are to become members, in the order given. Each must exist, be
+/// enabled and be named once; every one that is not is told.
+pub(crate) async fn resolve<T: Target>(
+    conn: &mut Conn,
+    permit: &Permit<Administer, T>,
+    members: &[NewMember],
+) -> Result<Vec<Member>> {
+    let accounts = store::members::accounts(conn, permit, members).await?;
+    let mut by_id = HashMap::new();
+    let mut by_email = HashMap::new();
+    for (id, email) in &accounts {
+        by_id.insert(*id, email);
+        by_email.insert(email, *id);
+    }
+    let mut errors = Vec::new();
+    let mut first_item = HashMap::new();
+    let mut found = Vec::with_capacity(members.len());
+    for (item, NewMember { who, role }) in members.iter().enumerate() {
+        let account = match who {
+            MemberRef::Id(id) => by_id.get(id).map(|email| (*id, (*email).clone())),
+            MemberRef::Email(email) => by_email.get(email).map(|id| (*id, email.clone())),
+        };
+        let mut refuse = |message| errors.push(FieldError::new(who.field(), message).in_item(item));
+        match account {
+            None => refuse("no such account".to_owned()),
+            Some((id, email)) => match first_item.insert(id, item) {
+                Some(first) => refuse(format!("is the same person as in item {first}")),
+                None => found.push(Member { member_id: id, email: Some(email), role: *role }),
+            },
+        }
+    }
+    if errors.is_empty() { Ok(found) } else { Err(Error::Invalid(errors)) }
+}
