@@ -77,8 +77,7 @@ pub struct Registry {
 impl Registry {
     /// Connects, brings the schema up to date, and checks that the keys are this database's.
     pub async fn open(settings: Settings) -> Result<Arc<Self>> {
-        let db = Db::connect(&settings.database_url, settings.connections, settings.clock).await?;
-        db.migrate().await?;
+        let db = Db::open(&settings.database_url, settings.connections, settings.clock).await?;
         let mut tx = db.write().await?;
         store::credentials::check_canary(&mut tx, &settings.keyring).await?;
         if settings.readback == credentials::Readback::Never {

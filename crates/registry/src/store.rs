@@ -84,10 +84,23 @@ enum Pools {
 }
 
 impl Db {
+    /// Connects and brings the schema up to date. Any number of processes may do so at once: on
+    /// PostgreSQL sqlx takes an advisory lock; on SQLite a lock file is held meanwhile, also for the
+    /// switch to WAL, which two connections cannot ask for in the same moment.
+    pub(crate) async fn open(url: &str, connections: u32, clock: Clock) -> Result<Self> {
+        let _alone = match sqlite_path(url) {
+            Some(path) => Some(lock_file(path).await?),
+            None => None,
+        };
+        let db = Self::connect(url, connections, clock).await?;
+        db.migrate().await?;
+        Ok(db)
+    }
+
     /// Connects; `url` is `sqlite:PATH` or `postgres://…`.
     pub(crate) async fn connect(url: &str, connections: u32, clock: Clock) -> Result<Self> {
-        let pools = if let Some(path) = url.strip_prefix("sqlite:") {
-            sqlite(Path::new(path.trim_start_matches("//")), connections).await?
+        let pools = if let Some(path) = sqlite_path(url) {
+            sqlite(path, connections).await?
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             Pools::Postgres(postgres(url, connections).await?)
         } else {
@@ -150,9 +163,7 @@ impl Db {
         }
     }
 
-    /// Brings the schema up to date. Two processes may do so at once: on PostgreSQL sqlx takes an
-    /// advisory lock; for SQLite the caller holds the data directory's lock file.
-    pub(crate) async fn migrate(&self) -> Result<()> {
+    async fn migrate(&self) -> Result<()> {
         let done = match &self.pools {
             Pools::Sqlite { writer, .. } => sqlx::migrate!("migrations/sqlite").run(writer).await,
             Pools::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await,
@@ -172,6 +183,25 @@ impl Db {
     pub(crate) fn newest_migration() -> i64 {
         sqlx::migrate!("migrations/sqlite").iter().map(|migration| migration.version).max().unwrap_or(0)
     }
+}
+
+fn sqlite_path(url: &str) -> Option<&Path> {
+    url.strip_prefix("sqlite:").map(|path| Path::new(path.trim_start_matches("//")))
+}
+
+/// Waits until no other process opens this database. Let go of when dropped or when the process
+/// ends; the file stays, because removing it would let two others lock two different ones.
+async fn lock_file(database: &Path) -> Result<std::fs::File> {
+    let mut path = database.as_os_str().to_owned();
+    path.push("-lock");
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = std::fs::File::create(&path)?;
+        file.lock()?;
+        Ok(file)
+    });
+    locked.await.map_err(Error::internal)?.map_err(|error: std::io::Error| {
+        Error::internal(format!("cannot lock {} to open it: {error}", database.display()))
+    })
 }
 
 async fn sqlite(path: &Path, connections: u32) -> Result<Pools> {
@@ -362,5 +392,56 @@ impl Tx {
             }
             other => conflict::translate(other),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_sqlite_connection_has_the_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("things.db").display());
+        let db = Db::open(&url, 3, Clock::system()).await.unwrap();
+        let mut all = vec![db.write().await.unwrap().conn];
+        for _ in 0..3 {
+            all.push(db.read().await.unwrap());
+        }
+        for conn in &mut all {
+            match conn.engine() {
+                Engine::Sqlite(conn) => assert_pragmas(conn).await.unwrap(),
+                Engine::Postgres(_) => unreachable!(),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sqlite_connection_without_them_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let plain =
+            SqliteConnectOptions::new().filename(dir.path().join("things.db")).create_if_missing(true);
+        let right = plain
+            .clone()
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(SQLITE_BUSY_TIMEOUT)
+            .pragma("trusted_schema", "OFF");
+        for (options, lacks) in [
+            (right.clone(), None),
+            (right.clone().foreign_keys(false), Some("foreign_keys")),
+            (right.clone().synchronous(SqliteSynchronous::Normal), Some("synchronous")),
+            (right.clone().journal_mode(SqliteJournalMode::Delete), Some("journal_mode")),
+            (right.clone().pragma("trusted_schema", "ON"), Some("trusted_schema")),
+            (right.clone().busy_timeout(Duration::ZERO), Some("busy_timeout")),
+        ] {
+            let mut conn = SqliteConnection::connect_with(&options).await.unwrap();
+            let told = assert_pragmas(&mut conn).await.err().map(|error| error.to_string());
+            match lacks {
+                None => assert_eq!(told, None),
+                Some(pragma) => assert!(told.unwrap().contains(pragma), "{pragma}"),
+            }
+            conn.close().await.unwrap();
+        }
     }
 }
