@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use registry::{Clock, Keyring, Registry, Settings};
+use registry::{Clock, Keyring, Registry, Settings, credentials::Readback};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection,
     migrate::{Migrate, Migrator},
@@ -121,6 +121,7 @@ pub async fn open(database: &Database, clock: Clock) -> registry::Result<Arc<Reg
         connections: 8,
         keyring: keyring(),
         clock,
+        readback: Readback::default(),
     })
     .await
 }
