@@ -28,6 +28,7 @@ pub mod journal;
 pub mod json;
 pub mod members;
 pub mod page;
+pub mod profiles;
 pub mod secret;
 mod store;
 pub mod text;

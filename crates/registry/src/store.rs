@@ -13,6 +13,7 @@ pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod members;
 pub(crate) mod page;
+pub(crate) mod profiles;
 pub(crate) mod replay;
 pub(crate) mod sql;
 pub(crate) mod things;

@@ -1,0 +1,401 @@
+//! Profiles: how a kind of device talks. Each is in one group for ever; things of that group use it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    Conflict, Registry,
+    access::{self, Administer, Edit, Permit, Role, View, Visible},
+    actor::Call,
+    error::{ConflictKind, Error, FieldError, Result},
+    groups::{bulk_size, no_repeats},
+    ids::{GroupId, OrgId, ProfileId, ThingId},
+    journal::{self, Changes, Entry, Subject},
+    json::JsonObject,
+    page::{Page, PageQuery},
+    store::{self, lock, lock::GroupLock},
+    text::ProfileName,
+    version::{Expect, Version},
+};
+
+/// A profile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Its id.
+    pub id: ProfileId,
+    /// The group it belongs to, for ever.
+    pub group_id: GroupId,
+    /// Unique in the group.
+    pub name: String,
+    /// How the messages of its things are read and where they go; `None` for nowhere.
+    pub config: Option<ProfileConfig>,
+    /// Free-form.
+    pub metadata: JsonObject,
+    /// The caller's strongest role in its group.
+    pub role: Role,
+}
+
+impl Profile {
+    /// What an ETag is made of: everything but the caller's role.
+    pub fn version(&self) -> Version {
+        Version::of(&(self.id, &self.name, &self.config, &self.metadata))
+    }
+}
+
+/// What happens to the messages of a profile's things. The members that adapters rely on have the
+/// types they expect; any others are kept as they came.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProfileConfig(JsonObject);
+
+/// Where messages go. They go everywhere unless a configuration says otherwise.
+const FLAGS: [(&str, &str); 3] = [
+    ("write_enabled", "config.write_enabled"),
+    ("webhook_enabled", "config.webhook_enabled"),
+    ("rule_enabled", "config.rule_enabled"),
+];
+
+const TRANSFORMER_TEXTS: [(&str, &str); 4] = [
+    ("data_field", "config.transformer.data_field"),
+    ("time_field", "config.transformer.time_field"),
+    ("time_format", "config.transformer.time_format"),
+    ("time_location", "config.transformer.time_location"),
+];
+
+impl ProfileConfig {
+    /// Checks the members that have a meaning; a null one counts as absent. The flags are true where
+    /// absent.
+    pub fn new(object: JsonObject) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let mut members = object.members().clone();
+        let mut known =
+            |members: &mut Map<String, Value>, name, field, wanted, fits: fn(&Value) -> bool| match members
+                .get(name)
+            {
+                Some(Value::Null) => drop(members.remove(name)),
+                Some(value) if !fits(value) => {
+                    errors.push(FieldError::new(field, format!("must be {wanted}")));
+                }
+                _ => {}
+            };
+        known(&mut members, "content_type", "config.content_type", "a string", Value::is_string);
+        for (name, field) in FLAGS {
+            known(&mut members, name, field, "true or false", Value::is_boolean);
+        }
+        known(&mut members, "transformer", "config.transformer", "an object", Value::is_object);
+        if let Some(Value::Object(transformer)) = members.get_mut("transformer") {
+            known(
+                transformer,
+                "data_filters",
+                "config.transformer.data_filters",
+                "an array of strings",
+                |value| value.as_array().is_some_and(|filters| filters.iter().all(Value::is_string)),
+            );
+            for (name, field) in TRANSFORMER_TEXTS {
+                known(transformer, name, field, "a string", Value::is_string);
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let full = Self::with_flags(members);
+        // The flags may be what exceeds a limit; what is answered must be accepted when it comes back.
+        match JsonObject::parse(&full.0.to_text()) {
+            Ok(object) => Ok(Self(object)),
+            Err(error) => Err(vec![FieldError::new("config", error.to_string())]),
+        }
+    }
+
+    /// As it was stored, by whomever: older records lack the flags, which meant that all are set.
+    pub(crate) fn stored(object: JsonObject) -> Self {
+        Self::with_flags(object.members().clone())
+    }
+
+    fn with_flags(mut members: Map<String, Value>) -> Self {
+        for (flag, _) in FLAGS {
+            members.entry(flag).or_insert(Value::Bool(true));
+        }
+        Self(members.into())
+    }
+
+    /// All members.
+    pub fn object(&self) -> &JsonObject {
+        &self.0
+    }
+}
+
+/// A profile to be made.
+#[derive(Clone, Debug)]
+pub struct NewProfile {
+    /// Chosen by the client, or made.
+    pub id: Option<ProfileId>,
+    /// Unique in the group.
+    pub name: ProfileName,
+    /// How its things talk.
+    pub config: Option<ProfileConfig>,
+    /// Free-form.
+    pub metadata: JsonObject,
+}
+
+/// A change to a profile; what is `None` stays.
+#[derive(Clone, Debug)]
+pub struct ProfileUpdate {
+    /// The new name.
+    pub name: ProfileName,
+    /// The new configuration, replaced as a whole; `Some(None)` takes it away.
+    pub config: Option<Option<ProfileConfig>>,
+    /// The new metadata, replaced as a whole.
+    pub metadata: Option<JsonObject>,
+}
+
+/// Where to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// In every group the caller has a role in.
+    #[default]
+    Everywhere,
+    /// In those of one organisation.
+    Org(OrgId),
+    /// In one group.
+    Group(GroupId),
+}
+
+/// Which profiles.
+#[derive(Clone, Debug, Default)]
+pub struct ProfileFilter {
+    /// Where.
+    pub scope: Scope,
+    /// Part of the name, upper and lower case alike (ASCII).
+    pub name: Option<String>,
+    /// Metadata that contains this.
+    pub metadata: Option<JsonObject>,
+    /// Exactly this content type.
+    pub content_type: Option<String>,
+}
+
+/// What profiles are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ProfileOrder {
+    /// By id: for ids of version 7 the order of creation.
+    #[default]
+    Id,
+    /// By name, ASCII case folded, then by code point.
+    Name,
+}
+
+impl Registry {
+    /// Makes profiles in a group, all or none, and answers them in the order given.
+    pub async fn create_profiles(
+        &self,
+        call: &Call,
+        group: GroupId,
+        profiles: &[NewProfile],
+    ) -> Result<Vec<Profile>> {
+        bulk_size("", profiles.len())?;
+        let mut errors = Vec::new();
+        no_repeats("name", profiles.iter().map(|profile| Some(profile.name.as_str())), &mut errors);
+        no_repeats("id", profiles.iter().map(|profile| profile.id), &mut errors);
+        if !errors.is_empty() {
+            return Err(Error::Invalid(errors));
+        }
+        let made = use_case!(self, call, |tx| {
+            lock::groups(&mut tx, &[group], GroupLock::Contents).await?;
+            let permit: Permit<Edit, GroupId> = access::permit(&mut tx, call, group).await?;
+            let now = tx.now();
+            let made: Vec<Profile> = profiles
+                .iter()
+                .map(|new| Profile {
+                    id: new.id.unwrap_or_else(|| self.ids.make(now)),
+                    group_id: permit.target(),
+                    name: new.name.as_str().to_owned(),
+                    config: new.config.clone(),
+                    metadata: new.metadata.clone(),
+                    role: permit.role(),
+                })
+                .collect();
+            store::profiles::insert(&mut tx, &permit, &made).await?;
+            let entries = made
+                .iter()
+                .map(|profile| {
+                    Entry::by(&permit, "profile.created", Subject::profile(profile.id, &profile.name))
+                })
+                .collect();
+            journal::commit(self, tx, call, entries, made).await
+        });
+        match made {
+            Err(Error::Conflict(conflict)) => Err(self.which_profiles(group, profiles, conflict).await),
+            made => made,
+        }
+    }
+
+    /// The profiles the caller may see.
+    pub async fn list_profiles(
+        &self,
+        call: &Call,
+        filter: &ProfileFilter,
+        query: &PageQuery<ProfileOrder>,
+    ) -> Result<Page<Profile>> {
+        let mut conn = self.db.read().await?;
+        let visible = match filter.scope {
+            Scope::Everywhere => Visible::everywhere(call)?,
+            Scope::Org(org) => Visible::in_org(call, &access::permit(&mut conn, call, org).await?)?,
+            Scope::Group(group) => Visible::in_group(call, &access::permit(&mut conn, call, group).await?)?,
+        };
+        store::profiles::list(&mut conn, &self.keyring, call.user()?, &visible, filter, query).await
+    }
+
+    /// One profile.
+    pub async fn view_profile(&self, call: &Call, id: ProfileId) -> Result<Profile> {
+        let mut conn = self.db.read().await?;
+        let permit = access::permit::<View, _>(&mut conn, call, id).await?;
+        store::profiles::get(&mut conn, &permit).await
+    }
+
+    /// The profile a thing is on.
+    pub async fn view_profile_of_thing(&self, call: &Call, id: ThingId) -> Result<Profile> {
+        let mut conn = self.db.read().await?;
+        let thing = access::permit::<View, _>(&mut conn, call, id).await?;
+        let permit = access::permit::<View, _>(&mut conn, call, thing.home().profile).await?;
+        store::profiles::get(&mut conn, &permit).await
+    }
+
+    /// Changes a profile's name, configuration or metadata.
+    pub async fn update_profile(
+        &self,
+        call: &Call,
+        id: ProfileId,
+        update: &ProfileUpdate,
+        expect: &Expect,
+    ) -> Result<Profile> {
+        use_case!(self, call, |tx| {
+            lock::groups_of_profiles(&mut tx, &[id]).await?;
+            lock::profiles(&mut tx, &[id]).await?;
+            let permit: Permit<Edit, ProfileId> = access::permit(&mut tx, call, id).await?;
+            let before = store::profiles::get(&mut tx, &permit).await?;
+            expect.check(&before.version())?;
+            let after = Profile {
+                name: update.name.as_str().to_owned(),
+                config: update.config.clone().unwrap_or_else(|| before.config.clone()),
+                metadata: update.metadata.clone().unwrap_or_else(|| before.metadata.clone()),
+                ..before.clone()
+            };
+            store::profiles::update(&mut tx, &permit, &after).await?;
+            let changes = Changes::default()
+                .field("name", &before.name, &after.name)
+                .field("config", &before.config, &after.config)
+                .field("metadata", &before.metadata, &after.metadata);
+            let subject = Subject::profile(id, &after.name);
+            let entry = Entry::by(&permit, "profile.updated", subject).with(changes);
+            journal::commit(self, tx, call, vec![entry], after).await
+        })
+    }
+
+    /// Deletes profiles, all or none. One that a thing uses cannot go.
+    pub async fn delete_profiles(&self, call: &Call, ids: &[ProfileId]) -> Result<()> {
+        bulk_size("profile_ids", ids.len())?;
+        use_case!(self, call, |tx| {
+            // Under the profiles' own locks no thing can be put on them any more, so the count stays
+            // true until the commit.
+            lock::groups_of_profiles(&mut tx, ids).await?;
+            lock::profiles(&mut tx, ids).await?;
+            let permits: Vec<Permit<Administer, ProfileId>> = access::permit_all(&mut tx, call, ids).await?;
+            let used = store::profiles::uses(&mut tx, &permits).await?;
+            if !used.is_empty() {
+                return Err(Error::Conflict(Conflict {
+                    kind: ConflictKind::ProfileInUse { things: used.iter().map(|(_, things)| things).sum() },
+                    items: positions(ids, |id| used.iter().any(|(profile, _)| profile == id)),
+                }));
+            }
+            let names = store::profiles::names(&mut tx, &permits).await?;
+            let entries = permits
+                .iter()
+                .map(|permit| {
+                    let name = names.get(&permit.target()).map_or("", String::as_str);
+                    Entry::by(permit, "profile.deleted", Subject::profile(permit.target(), name))
+                })
+                .collect();
+            store::profiles::delete(&mut tx, &permits).await?;
+            journal::commit(self, tx, call, entries, ()).await
+        })
+    }
+
+    /// Says which items a conflict is about; asked only after one happened.
+    async fn which_profiles(&self, group: GroupId, profiles: &[NewProfile], mut conflict: Conflict) -> Error {
+        let found = async {
+            let mut conn = self.db.read().await?;
+            store::profiles::clashes(&mut conn, group, profiles, conflict.kind).await
+        };
+        match found.await {
+            Ok(items) => conflict.items = items,
+            Err(error) => tracing::debug!(%error, "which items clash is not known"),
+        }
+        Error::Conflict(conflict)
+    }
+}
+
+/// At which places of a request those items stand that `are`.
+fn positions<T>(items: &[T], are: impl Fn(&T) -> bool) -> Vec<usize> {
+    items.iter().enumerate().filter(|(_, item)| are(item)).map(|(at, _)| at).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Result<ProfileConfig, Vec<FieldError>> {
+        ProfileConfig::new(JsonObject::parse(text).unwrap())
+    }
+
+    #[test]
+    fn flags_default_to_true_and_other_members_are_kept() {
+        let made = config(
+            r#"{"webhook_enabled":false,"retain":{"days":7},"transformer":{"x":1,"data_filters":null}}"#,
+        );
+        assert_eq!(
+            made.unwrap().object().to_text(),
+            r#"{"retain":{"days":7},"rule_enabled":true,"transformer":{"x":1},"webhook_enabled":false,"write_enabled":true}"#
+        );
+    }
+
+    #[test]
+    fn wrong_types_are_told_all_at_once_with_their_places() {
+        let errors = config(
+            r#"{"content_type":1,"write_enabled":"yes","rule_enabled":0,
+                "transformer":{"data_filters":["a",2],"data_field":[],"time_format":"ms"}}"#,
+        )
+        .unwrap_err();
+        let fields: Vec<_> = errors.iter().map(|error| error.field.as_ref()).collect();
+        assert_eq!(
+            fields,
+            [
+                "config.content_type",
+                "config.write_enabled",
+                "config.rule_enabled",
+                "config.transformer.data_filters",
+                "config.transformer.data_field"
+            ]
+        );
+        assert_eq!(config(r#"{"transformer":[]}"#).unwrap_err()[0].field, "config.transformer");
+    }
+
+    #[test]
+    fn what_is_answered_is_accepted_when_it_comes_back() {
+        let room = crate::json::MAX_BYTES - r#"{"a":""}"#.len() - 4;
+        for less in [0, 10, 40, 80, 120] {
+            let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(room - less));
+            match config(&text) {
+                Ok(made) => assert_eq!(ProfileConfig::new(made.object().clone()), Ok(made)),
+                Err(errors) => assert_eq!(errors[0].field, "config"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_stored_record_without_flags_has_them_set() {
+        let stored = ProfileConfig::stored(JsonObject::parse(r#"{"rule_enabled":false}"#).unwrap());
+        assert_eq!(
+            stored.object().to_text(),
+            r#"{"rule_enabled":false,"webhook_enabled":true,"write_enabled":true}"#
+        );
+    }
+}
