@@ -15,6 +15,7 @@ pub(crate) mod members;
 pub(crate) mod page;
 pub(crate) mod profiles;
 pub(crate) mod replay;
+pub(crate) mod search;
 pub(crate) mod sql;
 pub(crate) mod things;
 

@@ -203,7 +203,7 @@ pub(crate) async fn list(
     select.bind(Arg::Id(user.id().uuid()));
     let listing = Listing {
         select,
-        count: "SELECT 1 AS one FROM groups g",
+        count: Sql::new("SELECT 1 AS one FROM groups g"),
         filter: condition,
         key: match query.order() {
             GroupOrder::Id => None,

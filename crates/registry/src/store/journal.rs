@@ -141,7 +141,7 @@ pub(crate) async fn list(
         select: Sql::new(
             "SELECT j.id, j.at, j.org_id, j.group_id, j.actor_kind, j.actor_id, j.via, j.action, j.subject_kind, j.subject_id, j.subject_name, j.changes, j.request_id FROM journal j",
         ),
-        count: "SELECT 1 AS one FROM journal j",
+        count: Sql::new("SELECT 1 AS one FROM journal j"),
         filter: sql,
         key: None,
         id: "j.id",

@@ -19,7 +19,7 @@ pub(crate) struct Listing {
     /// `SELECT … FROM …`, without WHERE.
     pub(crate) select: Sql,
     /// `SELECT 1 AS one FROM …`: the same rows, for counting.
-    pub(crate) count: &'static str,
+    pub(crate) count: Sql,
     /// The condition; it contains the caller, so it binds the cursor to them as well.
     pub(crate) filter: Sql,
     /// What the order is by before the id; `None` for the id alone.
@@ -129,7 +129,7 @@ fn past(dir: Dir) -> &'static str {
 
 async fn count(conn: &mut Conn, listing: &Listing) -> Result<(u64, bool)> {
     let mut sql = Sql::new("SELECT count(*) FROM (");
-    sql.push(listing.count).push(" WHERE ").append(&listing.filter);
+    sql.append(&listing.count).push(" WHERE ").append(&listing.filter);
     sql.push(" LIMIT ").bind(Arg::Int(i64::from(MAX_TOTAL) + 1)).push(") AS counted");
     let counted: Option<(i64,)> = sql.fetch_one(conn).await?;
     let counted = counted.map_or(0, |(counted,)| counted.max(0).unsigned_abs());

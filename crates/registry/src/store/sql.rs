@@ -51,6 +51,10 @@ impl Sql {
         Self { text: text.to_owned(), args: Vec::new() }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// Adds literal text.
     pub(crate) fn push(&mut self, text: &'static str) -> &mut Self {
         self.text.push_str(text);
@@ -99,20 +103,12 @@ impl Sql {
 
     /// Adds `AND column contains text`, upper and lower ASCII case alike, nothing in it a wildcard.
     pub(crate) fn and_name_contains(&mut self, conn: &Conn, column: &'static str, text: &str) -> &mut Self {
-        let mut pattern = String::from("%");
-        for c in text.to_ascii_lowercase().chars() {
-            if matches!(c, '%' | '_' | '\\') {
-                pattern.push('\\');
-            }
-            pattern.push(c);
-        }
-        pattern.push('%');
         self.push(" AND lower(").push(column);
         if conn.is_postgres() {
             // Folds ASCII only, as SQLite does, whatever the database's own collation.
             self.push(" COLLATE \"C\"");
         }
-        self.push(") LIKE ").bind(Arg::Text(pattern)).push(" ESCAPE '\\'")
+        self.push(") LIKE ").bind(Arg::Text(like_pattern(text))).push(" ESCAPE '\\'")
     }
 
     /// Adds `AND column contains object`, by the rules of PostgreSQL's `@>`.
@@ -167,6 +163,19 @@ impl Sql {
     {
         Ok(self.fetch_all(conn).await?.into_iter().next())
     }
+}
+
+/// The pattern of `LIKE … ESCAPE '\\'` for names that contain a text, folded as names are.
+pub(crate) fn like_pattern(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.to_ascii_lowercase().chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
 }
 
 /// JSON that is text already: TEXT on SQLite, JSONB on PostgreSQL.

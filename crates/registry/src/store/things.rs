@@ -9,7 +9,7 @@ use super::{
     conflict::translate,
     on,
     page::{self, Keyed, Listing, OrderKey},
-    rows,
+    rows, search,
     sql::{Arg, RawJson, Sql},
 };
 use crate::{
@@ -353,6 +353,8 @@ pub(crate) async fn list(
     query: &PageQuery<ThingOrder>,
 ) -> Result<Page<Thing>> {
     let mut condition = visible.groups("t.group_id", Some("t.profile_id"));
+    let plan = search::plan(conn, &condition, filter.name.as_deref(), filter.metadata.as_ref()).await?;
+    condition.append(&plan.narrowed);
     if let Some(name) = &filter.name {
         condition.and_name_contains(conn, "t.name", name);
     }
@@ -375,7 +377,7 @@ pub(crate) async fn list(
     select.bind(Arg::Id(user.id().uuid()));
     let listing = Listing {
         select,
-        count: "SELECT 1 AS one FROM things t",
+        count: plan.count,
         filter: condition,
         key: match query.order() {
             ThingOrder::Id => None,
