@@ -278,6 +278,8 @@ async fn postgres(url: &str, connections: u32) -> Result<PgPool> {
             ("idle_in_transaction_session_timeout", "10000"),
             ("default_transaction_isolation", "read committed"),
             ("timezone", "UTC"),
+            // Compiling a query takes longer than any of ours runs.
+            ("jit", "off"),
         ]);
     PgPoolOptions::new()
         .max_connections(connections.max(2))

@@ -8,5 +8,6 @@ CREATE INDEX group_invites_invitee_id ON group_invites (invitee_id);
 CREATE INDEX profiles_group_id_id ON profiles (group_id, id);
 CREATE INDEX things_group_id_id ON things (group_id, id);
 CREATE INDEX things_group_id_folded ON things (group_id, (lower(name COLLATE "C")) COLLATE "C", id);
+CREATE INDEX things_folded ON things ((lower(name COLLATE "C")) COLLATE "C", id);
 CREATE INDEX things_profile_id_id ON things (profile_id, id);
 CREATE INDEX things_metadata ON things USING gin (metadata jsonb_path_ops);
