@@ -216,7 +216,7 @@ pub(crate) async fn list(
     select.bind(Arg::Id(user.id().uuid()));
     let listing = Listing {
         select,
-        count: "SELECT 1 AS one FROM profiles p",
+        count: Sql::new("SELECT 1 AS one FROM profiles p"),
         filter: condition,
         key: match query.order() {
             ProfileOrder::Id => None,
