@@ -13,7 +13,7 @@ use crate::{
     json::JsonObject,
     page::{Page, PageQuery},
     store::{self, lock, lock::GroupLock, lock::OrgLock},
-    text::{Description, GroupName},
+    text::{Description, GroupName, SearchText},
     version::{Expect, Version},
 };
 
@@ -75,7 +75,7 @@ pub struct GroupFilter {
     /// Only of this organisation.
     pub org: Option<OrgId>,
     /// Part of the name, upper and lower case alike (ASCII).
-    pub name: Option<String>,
+    pub name: Option<SearchText>,
     /// Metadata that contains this.
     pub metadata: Option<JsonObject>,
 }

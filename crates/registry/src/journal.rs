@@ -17,6 +17,7 @@ use crate::{
     ids::{GroupId, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId},
     page::{Page, PageQuery},
     store::{self, Tx},
+    text::SearchText,
 };
 
 /// What an entry is about.
@@ -186,7 +187,7 @@ pub struct Record {
 }
 
 /// Which entries.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct JournalFilter {
     /// In this organisation.
     pub org: Option<OrgId>,
@@ -195,7 +196,7 @@ pub struct JournalFilter {
     /// By this user or thing.
     pub actor: Option<Uuid>,
     /// This action, or all of a kind by `thing.` with nothing after the point.
-    pub action: Option<String>,
+    pub action: Option<SearchText>,
     /// About this object.
     pub subject: Option<Uuid>,
     /// At or after this moment.

@@ -21,6 +21,7 @@ pub mod access;
 pub mod actor;
 pub mod clock;
 pub mod credentials;
+pub mod doctor;
 pub mod error;
 pub mod groups;
 pub mod ids;
@@ -99,6 +100,15 @@ impl Registry {
     /// The clock everything reads.
     pub fn clock(&self) -> &Clock {
         &self.db.clock
+    }
+
+    /// Removes what has expired: kept answers, previous keys. Expiry itself is decided where it
+    /// matters; this only tidies up. Returns how many rows went.
+    pub async fn sweep(&self) -> Result<u64> {
+        let mut tx = self.db.write().await?;
+        let removed = store::replay::sweep(&mut tx).await? + store::credentials::sweep(&mut tx).await?;
+        tx.commit_raw().await?;
+        Ok(removed)
     }
 
     /// Lets go of the database.

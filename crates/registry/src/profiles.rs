@@ -14,7 +14,7 @@ use crate::{
     json::JsonObject,
     page::{Page, PageQuery},
     store::{self, lock, lock::GroupLock},
-    text::ProfileName,
+    text::{ProfileName, SearchText},
     version::{Expect, Version},
 };
 
@@ -166,11 +166,11 @@ pub struct ProfileFilter {
     /// Where.
     pub scope: Scope,
     /// Part of the name, upper and lower case alike (ASCII).
-    pub name: Option<String>,
+    pub name: Option<SearchText>,
     /// Metadata that contains this.
     pub metadata: Option<JsonObject>,
     /// Exactly this content type.
-    pub content_type: Option<String>,
+    pub content_type: Option<SearchText>,
 }
 
 /// What profiles are sorted by.

@@ -8,6 +8,7 @@
 pub(crate) mod access;
 pub(crate) mod conflict;
 pub(crate) mod credentials;
+pub(crate) mod doctor;
 pub(crate) mod groups;
 pub(crate) mod journal;
 pub(crate) mod lock;

@@ -46,11 +46,16 @@ fn forbidden(c: char) -> bool {
             | '\u{1D173}'..='\u{1D17A}' | '\u{E0001}' | '\u{E0020}'..='\u{E007F}')
 }
 
+fn visible(text: &str) -> Result<(), TextError> {
+    match text.chars().find(|c| forbidden(*c)) {
+        Some(c) => Err(TextError::Forbidden(u32::from(c))),
+        None => Ok(()),
+    }
+}
+
 fn tidy(text: &str, most_chars: usize) -> Result<String, TextError> {
     let tidy: String = text.trim().nfc().collect();
-    if let Some(c) = tidy.chars().find(|c| forbidden(*c)) {
-        return Err(TextError::Forbidden(u32::from(c)));
-    }
+    visible(&tidy)?;
     if tidy.chars().count() > most_chars {
         return Err(TextError::TooLong(most_chars));
     }
@@ -108,6 +113,33 @@ names! {
     ThingName(1024);
     /// What a person calls an access token: 1..254 characters.
     TokenName(254);
+}
+
+/// Text to look for in a filter: NFC like what it is compared with, not trimmed, 1..1,024 characters.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SearchText(String);
+
+impl SearchText {
+    /// The most characters it may have.
+    pub const MAX_CHARS: usize = 1024;
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for SearchText {
+    type Error = TextError;
+    fn try_from(text: &str) -> Result<Self, TextError> {
+        let composed: String = text.nfc().collect();
+        visible(&composed)?;
+        match composed.chars().count() {
+            0 => Err(TextError::Empty),
+            count if count > Self::MAX_CHARS => Err(TextError::TooLong(Self::MAX_CHARS)),
+            _ => Ok(Self(composed)),
+        }
+    }
 }
 
 /// A description: up to 1,024 characters, possibly none.

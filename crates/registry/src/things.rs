@@ -17,7 +17,7 @@ use crate::{
     page::{Page, PageQuery},
     secret::{self, Secret, Verifier},
     store::{self, lock, lock::GroupLock},
-    text::ThingName,
+    text::{SearchText, ThingName},
     version::{Expect, Version},
 };
 
@@ -162,13 +162,13 @@ pub struct ThingFilter {
     /// Where.
     pub scope: Scope,
     /// Part of the name, upper and lower case alike (ASCII).
-    pub name: Option<String>,
+    pub name: Option<SearchText>,
     /// Metadata that contains this.
     pub metadata: Option<JsonObject>,
     /// Exactly this kind.
     pub kind: Option<ThingType>,
     /// Exactly this external key.
-    pub external_key: Option<String>,
+    pub external_key: Option<SearchText>,
 }
 
 /// What things are sorted by.

@@ -188,7 +188,7 @@ pub(crate) async fn list(
 ) -> Result<Page<Group>> {
     let mut condition = visible.groups("g.id", None);
     if let Some(name) = &filter.name {
-        condition.and_name_contains(conn, "g.name", name);
+        condition.and_name_contains(conn, "g.name", name.as_str());
     }
     if let Some(metadata) = &filter.metadata {
         condition.and_json_contains(conn, "g.metadata", metadata);

@@ -17,6 +17,7 @@ use crate::{
     journal::{Entry, JournalFilter, JournalOrder, Record},
     page::{Page, PageQuery},
     secret::Keyring,
+    text::SearchText,
 };
 
 /// Appends the entries, in order, in one statement.
@@ -119,16 +120,16 @@ pub(crate) async fn list(
             sql.push(condition).bind(Arg::Id(id));
         }
     }
-    if let Some(action) = &filter.action {
+    if let Some(action) = filter.action.as_ref().map(SearchText::as_str) {
         if action.ends_with('.') {
             // A range instead of LIKE: no wildcard to escape. '/' follows '.'.
             let end = format!("{}/", action.trim_end_matches('.'));
             sql.push(" AND j.action >= ")
-                .bind(Arg::Text(action.clone()))
+                .bind(Arg::Text(action.to_owned()))
                 .push(" AND j.action < ")
                 .bind(Arg::Text(end));
         } else {
-            sql.push(" AND j.action = ").bind(Arg::Text(action.clone()));
+            sql.push(" AND j.action = ").bind(Arg::Text(action.to_owned()));
         }
     }
     if let Some(since) = filter.since {

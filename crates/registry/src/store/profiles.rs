@@ -198,13 +198,15 @@ pub(crate) async fn list(
 ) -> Result<Page<Profile>> {
     let mut condition = visible.groups("p.group_id", None);
     if let Some(name) = &filter.name {
-        condition.and_name_contains(conn, "p.name", name);
+        condition.and_name_contains(conn, "p.name", name.as_str());
     }
     if let Some(metadata) = &filter.metadata {
         condition.and_json_contains(conn, "p.metadata", metadata);
     }
     if let Some(content_type) = &filter.content_type {
-        condition.push(" AND p.config ->> 'content_type' = ").bind(Arg::Text(content_type.clone()));
+        condition
+            .push(" AND p.config ->> 'content_type' = ")
+            .bind(Arg::Text(content_type.as_str().to_owned()));
     }
     let mut select = Sql::new(
         "SELECT p.id, p.group_id, p.name, p.config, p.metadata, g.org_id, m.role, o.role AS org_role \

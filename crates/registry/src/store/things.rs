@@ -20,6 +20,7 @@ use crate::{
     json::JsonObject,
     page::{Page, PageQuery},
     secret::{Keyring, Verifier},
+    text::SearchText,
     things::{NewThing, Thing, ThingFilter, ThingOrder, ThingType},
 };
 
@@ -353,10 +354,16 @@ pub(crate) async fn list(
     query: &PageQuery<ThingOrder>,
 ) -> Result<Page<Thing>> {
     let mut condition = visible.groups("t.group_id", Some("t.profile_id"));
-    let plan = search::plan(conn, &condition, filter.name.as_deref(), filter.metadata.as_ref()).await?;
+    let plan = search::plan(
+        conn,
+        &condition,
+        filter.name.as_ref().map(SearchText::as_str),
+        filter.metadata.as_ref(),
+    )
+    .await?;
     condition.append(&plan.narrowed);
     if let Some(name) = &filter.name {
-        condition.and_name_contains(conn, "t.name", name);
+        condition.and_name_contains(conn, "t.name", name.as_str());
     }
     if let Some(metadata) = &filter.metadata {
         condition.and_json_contains(conn, "t.metadata", metadata);
@@ -365,7 +372,7 @@ pub(crate) async fn list(
         condition.push(" AND t.type = ").bind(Arg::Text(kind.as_str().to_owned()));
     }
     if let Some(external) = &filter.external_key {
-        condition.push(" AND t.external_key = ").bind(Arg::Text(external.clone()));
+        condition.push(" AND t.external_key = ").bind(Arg::Text(external.as_str().to_owned()));
     }
     let mut select = Sql::new(
         "SELECT t.id, t.group_id, t.profile_id, t.name, t.type, t.external_key, t.metadata, t.key, g.org_id, m.role, o.role AS org_role \
