@@ -8,6 +8,8 @@
 //! organisation's owner is an owner of all its groups; everyone else has their membership's role in
 //! that group. An organisation's admins and editors have no access to a group without membership.
 
+mod accounts;
+
 use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,11 @@ use crate::{
         access::Facts,
         sql::{Arg, Sql},
     },
+};
+
+pub(crate) use accounts::{
+    AccountPermit, PlatformPermit, RegistrationPermit, SelfPermit, account, first_start, oneself, platform,
+    registration,
 };
 
 /// A role in a group or an organisation; each includes those before it.
@@ -66,8 +73,8 @@ pub(crate) trait Action {
 
 /// Look at it.
 pub(crate) struct View;
-/// Give up one's own membership of it.
-pub(crate) struct Leave;
+/// End memberships of it: one's own, or as an admin those of others ([`removal`]).
+pub(crate) struct EndMemberships;
 /// Create in it, change it.
 pub(crate) struct Edit;
 /// Delete from it, manage its members.
@@ -79,7 +86,7 @@ impl Action for View {
     const NEEDS: Role = Role::Viewer;
     const WRITES: bool = false;
 }
-impl Action for Leave {
+impl Action for EndMemberships {
     const NEEDS: Role = Role::Viewer;
 }
 impl Action for Edit {
@@ -250,38 +257,49 @@ pub(crate) fn outranks(own: Role, other: Role) -> Result<()> {
     if own > other || own == Role::Owner { Ok(()) } else { Err(Error::Forbidden(Denial::Rank)) }
 }
 
-/// Proof that the actor administers the platform.
-pub(crate) struct PlatformPermit(());
-
-/// May the caller administer the platform?
-pub(crate) fn platform(call: &Call, writes: bool) -> Result<PlatformPermit> {
-    let user = call.user()?;
-    if !user.is_platform_admin() {
-        return Err(Error::Forbidden(Denial::PlatformOnly));
+/// May the caller end these memberships of `target`? One's own with any role; others' as an admin,
+/// and then only below one's own rank: [`Permit::covers_removal`] tells for each.
+pub(crate) async fn removal<T: Target>(
+    conn: &mut Conn,
+    call: &Call,
+    target: T,
+    members: &[UserId],
+) -> Result<Permit<EndMemberships, T>> {
+    let permit: Permit<EndMemberships, T> = permit(conn, call, target).await?;
+    let caller = call.user()?.id;
+    if permit.role < Role::Admin && members.iter().any(|member| *member != caller) {
+        return Err(Error::Forbidden(Denial::Role));
     }
-    if user.within().is_some() || (writes && !user.can_write()) {
-        return Err(Error::Forbidden(Denial::Scope));
-    }
-    Ok(PlatformPermit(()))
+    Ok(permit)
 }
 
-/// Proof that this is the actor's own account.
-pub(crate) struct SelfPermit(UserId);
-
-impl SelfPermit {
-    /// Whose.
-    pub(crate) fn user(&self) -> UserId {
-        self.0
+impl<T: Target> Permit<EndMemberships, T> {
+    /// Whether it goes as far as the membership of someone with this role.
+    pub(crate) fn covers_removal(&self, call: &Call, member: UserId, role: Option<Role>) -> Result<()> {
+        if call.user()?.id == member {
+            return Ok(());
+        }
+        role.map_or(Ok(()), |role| outranks(self.role, role))
     }
 }
 
-/// May the caller act on their own account? A bound token may not: the account is outside its bounds.
-pub(crate) fn oneself(call: &Call, writes: bool) -> Result<SelfPermit> {
-    let user = call.user()?;
-    if user.within().is_some() || (writes && !user.can_write()) {
-        return Err(Error::Forbidden(Denial::Scope));
+impl<T: Target> Permit<Administer, T> {
+    /// Whether it goes as far as giving someone with the role `before` (none, if it is not a known
+    /// one) the role `after`. Nobody raises themselves.
+    pub(crate) fn covers_change(
+        &self,
+        call: &Call,
+        member: UserId,
+        before: Option<Role>,
+        after: Role,
+    ) -> Result<()> {
+        before.map_or(Ok(()), |before| outranks(self.role, before))?;
+        outranks(self.role, after)?;
+        if call.user()?.id == member && Some(after) > before {
+            return Err(Error::Forbidden(Denial::Rank));
+        }
+        Ok(())
     }
-    Ok(SelfPermit(user.id))
 }
 
 /// What a list may show: a condition on the group (or organisation) that each row belongs to.

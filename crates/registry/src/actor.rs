@@ -146,6 +146,11 @@ impl Call {
         self
     }
 
+    /// The same request, now that its content has shown who asks: a log-in.
+    pub(crate) fn known_as(&self, actor: UserActor) -> Self {
+        Self { actor: Actor::User(actor), ..self.clone() }
+    }
+
     /// Who asks.
     pub fn actor(&self) -> &Actor {
         &self.actor

@@ -3,10 +3,10 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -135,6 +135,15 @@ impl Clock {
     /// Whether this is a test's clock, which then counts for the database too.
     pub(crate) fn is_standing(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// Time that never runs backwards, since an arbitrary moment: what limits on attempts count in.
+    pub(crate) fn uptime(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match &self.0 {
+            Some(standing) => Duration::from_millis(standing.load(Ordering::SeqCst).max(0).unsigned_abs()),
+            None => START.elapsed(),
+        }
     }
 
     /// The present moment.

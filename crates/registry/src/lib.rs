@@ -24,6 +24,7 @@ pub mod credentials;
 pub mod doctor;
 pub mod error;
 pub mod groups;
+pub mod identity;
 pub mod ids;
 pub mod journal;
 pub mod json;
@@ -42,6 +43,7 @@ pub use access::{Role, Via};
 pub use actor::{Actor, Call, PlatformRole, UserActor, Within};
 pub use clock::{Clock, Timestamp};
 pub use error::{Conflict, ConflictKind, Denial, Error, FieldError, Result};
+pub use identity::password::{Password, PasswordCost, PasswordError};
 pub use ids::{GroupId, Ids, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId};
 pub use json::JsonObject;
 pub use members::{Member, MemberFilter, MemberOrder, MemberRef, NewMember, RoleChange};
@@ -66,6 +68,32 @@ pub struct Settings {
     pub clock: Clock,
     /// Whether copies of things' keys are kept.
     pub readback: credentials::Readback,
+    /// How many days a log-in lasts.
+    pub session_days: u32,
+    /// Whether anybody may make themselves an account.
+    pub open_registration: bool,
+    /// What a password's hash costs.
+    pub password_cost: PasswordCost,
+    /// How many passwords are hashed at a time; by default all cores but one, and at most two.
+    pub hashing_permits: Option<usize>,
+}
+
+impl Settings {
+    /// The defaults: 10 connections, the machine's clock, keys readable by editors, log-ins that
+    /// last 14 days, no open registration, passwords hashed at full cost.
+    pub fn new(database_url: impl Into<String>, keyring: Keyring) -> Self {
+        Self {
+            database_url: database_url.into(),
+            connections: 10,
+            keyring,
+            clock: Clock::system(),
+            readback: credentials::Readback::default(),
+            session_days: 14,
+            open_registration: false,
+            password_cost: PasswordCost::Standard,
+            hashing_permits: None,
+        }
+    }
 }
 
 /// The registry: every use case is a method. Cheap to share behind an [`Arc`].
@@ -74,11 +102,13 @@ pub struct Registry {
     pub(crate) keyring: Keyring,
     pub(crate) ids: Ids,
     pub(crate) readback: credentials::Readback,
+    pub(crate) identity: identity::Identity,
 }
 
 impl Registry {
     /// Connects, brings the schema up to date, and checks that the keys are this database's.
     pub async fn open(settings: Settings) -> Result<Arc<Self>> {
+        let identity = identity::Identity::new(&settings)?;
         let db = Db::open(&settings.database_url, settings.connections, settings.clock).await?;
         let mut tx = db.write().await?;
         store::credentials::check_canary(&mut tx, &settings.keyring).await?;
@@ -89,7 +119,13 @@ impl Registry {
             }
         }
         tx.commit_raw().await?;
-        Ok(Arc::new(Self { db, keyring: settings.keyring, ids: Ids::default(), readback: settings.readback }))
+        Ok(Arc::new(Self {
+            db,
+            keyring: settings.keyring,
+            ids: Ids::default(),
+            readback: settings.readback,
+            identity,
+        }))
     }
 
     /// What a person calls the database engine: `SQLite` or `PostgreSQL`.

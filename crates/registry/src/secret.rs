@@ -36,14 +36,7 @@ impl Secret {
     pub fn generate(prefix: Prefix) -> Result<Self> {
         let mut text = Zeroizing::new(String::with_capacity(Prefix::LEN + RANDOM_LEN + CHECK_LEN));
         text.push_str(prefix.as_str());
-        let mut bytes = Zeroizing::new([0u8; 64]);
-        while text.len() < Prefix::LEN + RANDOM_LEN {
-            random(bytes.as_mut())?;
-            // 248 = 4 × 62: values above would favour some characters.
-            let fair = bytes.iter().filter(|byte| **byte < 248);
-            let room = Prefix::LEN + RANDOM_LEN - text.len();
-            text.extend(fair.take(room).map(|byte| base62(usize::from(byte % 62))));
-        }
+        extend_randomly(&mut text, Prefix::LEN + RANDOM_LEN)?;
         let check = checksum(&text);
         text.push_str(&check);
         Ok(Self(text))
@@ -124,6 +117,27 @@ fn base62(digit: usize) -> char {
         'y', 'z',
     ];
     DIGITS.get(digit).copied().unwrap_or('0')
+}
+
+/// A password for a person to copy: 20 random base62 characters (119 bits).
+pub(crate) fn generate_password() -> Result<Secret> {
+    const LEN: usize = 20;
+    let mut text = Zeroizing::new(String::with_capacity(LEN));
+    extend_randomly(&mut text, LEN)?;
+    Ok(Secret(text))
+}
+
+/// Appends random base62 characters until the text is `len` bytes long.
+fn extend_randomly(text: &mut String, len: usize) -> Result<()> {
+    let mut bytes = Zeroizing::new([0u8; 64]);
+    while text.len() < len {
+        random(bytes.as_mut())?;
+        // 248 = 4 × 62: values above would favour some characters.
+        let fair = bytes.iter().filter(|byte| **byte < 248);
+        let room = len - text.len();
+        text.extend(fair.take(room).map(|byte| base62(usize::from(byte % 62))));
+    }
+    Ok(())
 }
 
 fn checksum(text: &str) -> String {

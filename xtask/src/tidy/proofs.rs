@@ -52,8 +52,9 @@ struct Function<'t> {
 }
 
 impl Function<'_> {
+    /// `Permit`, or one of its kin: `SelfPermit`, `PlatformPermit`, …
     fn has_permit(&self) -> bool {
-        has_word(&self.signature, "Permit")
+        self.signature.split(|c| !is_identifier(c)).any(|word| word.ends_with("Permit"))
     }
 
     fn writes(&self, writers: &BTreeSet<&str>) -> bool {
@@ -177,6 +178,7 @@ mod tests {
         let wrapped =
             "pub(crate) async fn a(\n    tx: &mut Tx,\n    permit: &Permit<Edit, Id>,\n) -> Result<()> {\n";
         assert_eq!(found(&format!("{wrapped}{body}")), []);
+        assert_eq!(found(&format!("{}{body}", wrapped.replace("Permit<Edit, Id>", "SelfPermit"))), []);
         assert_eq!(found(&format!("{}{body}", wrapped.replace("Permit", "Evidence"))), [1]);
         assert_eq!(found("pub(crate) fn a() {\n    // DELETE FROM is done elsewhere.\n    b()\n}\n"), []);
     }

@@ -1,7 +1,7 @@
 //! Row locks on PostgreSQL; on SQLite the write transaction itself is the lock, and these do nothing.
 //!
-//! The order is always organisation → group → profile → thing, several of a kind in ascending id,
-//! so that no two use cases wait for each other. The strength says what may go on meanwhile:
+//! The order is always organisation → group → profile → thing → account, several of a kind in
+//! ascending id, so that no two use cases wait for each other. The strength says what may go on meanwhile:
 //! members change under NO KEY UPDATE, while things and profiles, whose foreign keys take KEY SHARE,
 //! can still be created.
 
@@ -47,12 +47,26 @@ macro_rules! lock {
 }
 
 pub(crate) async fn org(tx: &mut Tx, id: OrgId, lock: OrgLock) -> Result<()> {
+    orgs(tx, &[id], lock).await
+}
+
+pub(crate) async fn orgs(tx: &mut Tx, ids: &[OrgId], lock: OrgLock) -> Result<()> {
     let sql = match lock {
         OrgLock::Share => "SELECT 1 FROM orgs WHERE id = ANY($1) ORDER BY id FOR SHARE",
         OrgLock::Change => "SELECT 1 FROM orgs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
         OrgLock::Delete => "SELECT 1 FROM orgs WHERE id = ANY($1) ORDER BY id FOR UPDATE",
     };
-    lock!(tx, sql, vec![id.uuid()])
+    lock!(tx, sql, ids.iter().map(|id| id.uuid()).collect())
+}
+
+/// Locks all groups of organisations that are about to go, so that those of several organisations
+/// come in ascending order too.
+pub(crate) async fn groups_of_orgs(tx: &mut Tx, ids: &[OrgId]) -> Result<()> {
+    lock!(
+        tx,
+        "SELECT 1 FROM groups WHERE org_id = ANY($1) ORDER BY id FOR UPDATE",
+        ids.iter().map(|id| id.uuid()).collect()
+    )
 }
 
 /// Shares the organisation that a group belongs to; taken before the group itself.
@@ -119,11 +133,38 @@ pub(crate) async fn things(tx: &mut Tx, ids: &[ThingId]) -> Result<()> {
     )
 }
 
-/// Changes accounts.
+/// Changes accounts: last in the order. Rows that refer to an account can be made meanwhile, since
+/// its id never changes.
 pub(crate) async fn users(tx: &mut Tx, ids: &[UserId]) -> Result<()> {
     lock!(
         tx,
-        "SELECT 1 FROM users WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+        "SELECT 1 FROM users WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
         ids.iter().map(|id| id.uuid()).collect()
     )
+}
+
+/// Keeps the platform's administrators as they are, until one of them is changed.
+pub(crate) async fn platform_admins(tx: &mut Tx) -> Result<()> {
+    match tx.engine() {
+        Engine::Sqlite(_) => Ok(()),
+        Engine::Postgres(conn) => {
+            sqlx::query("SELECT 1 FROM users WHERE platform_role IS NOT NULL ORDER BY id FOR NO KEY UPDATE")
+                .execute(conn)
+                .await
+                .map(drop)
+                .map_err(translate)
+        }
+    }
+}
+
+/// Keeps accounts from being made, so that of two processes on an empty database one makes the first.
+pub(crate) async fn all_users(tx: &mut Tx) -> Result<()> {
+    match tx.engine() {
+        Engine::Sqlite(_) => Ok(()),
+        Engine::Postgres(conn) => sqlx::query("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
+            .execute(conn)
+            .await
+            .map(drop)
+            .map_err(translate),
+    }
 }

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use registry::{Clock, Keyring, Registry, Settings, credentials::Readback};
+use registry::{Clock, Keyring, PasswordCost, Registry, Settings};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection,
     migrate::{Migrate, Migrator},
@@ -116,14 +116,17 @@ pub async fn registry(engine: Engine, clock: Clock) -> Opened {
 
 /// Opens a registry on this database, as another process would.
 pub async fn open(database: &Database, clock: Clock) -> registry::Result<Arc<Registry>> {
-    Registry::open(Settings {
-        database_url: database.url().to_owned(),
+    Registry::open(settings(database, clock)).await
+}
+
+/// How tests set a registry up: passwords cost nothing.
+pub fn settings(database: &Database, clock: Clock) -> Settings {
+    Settings {
         connections: 8,
-        keyring: keyring(),
         clock,
-        readback: Readback::default(),
-    })
-    .await
+        password_cost: PasswordCost::Minimal,
+        ..Settings::new(database.url(), keyring())
+    }
 }
 
 fn cluster() -> Option<PgConnectOptions> {
