@@ -29,6 +29,7 @@ pub mod ids;
 pub mod journal;
 pub mod json;
 pub mod members;
+mod memberships;
 pub mod page;
 pub mod profiles;
 pub mod secret;

@@ -13,6 +13,7 @@ pub(crate) mod groups;
 pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod members;
+pub(crate) mod memberships;
 pub(crate) mod page;
 pub(crate) mod profiles;
 pub(crate) mod replay;

@@ -1,0 +1,240 @@
+//! Group memberships: who may do what in a group, and how ownership of it is handed over.
+//!
+//! All that changes members happens under the group's row lock, taken before anything is read: so no
+//! two requests can each see the other's owner and together leave none. The organisation's row is
+//! shared before that, so that its members, of whom the group's must be, stay as they are.
+
+use crate::{
+    Conflict, Registry,
+    access::{self, Administer, Leave, Own, Permit, Role, View, Visible, outranks},
+    actor::Call,
+    error::{ConflictKind, Denial, Error, FieldError, Result},
+    groups::{bulk_size, no_repeats},
+    ids::{GroupId, UserId},
+    journal::{self, Changes, Entry, Subject},
+    members::{self, Member, MemberFilter, MemberOrder, NewMember, RoleChange},
+    page::{Page, PageQuery},
+    store::{
+        self, Tx, lock,
+        lock::GroupLock,
+        memberships::{Removes, Standing},
+    },
+};
+
+impl Registry {
+    /// The members of a group. Addresses, and looking for or sorting by them, are for admins.
+    pub async fn list_group_members(
+        &self,
+        call: &Call,
+        group: GroupId,
+        filter: &MemberFilter,
+        query: &PageQuery<MemberOrder>,
+    ) -> Result<Page<Member>> {
+        let mut conn = self.db.read().await?;
+        let permit: Permit<View, GroupId> = access::permit(&mut conn, call, group).await?;
+        let addresses = permit.role() >= Role::Admin;
+        if !addresses && (filter.email.is_some() || *query.order() == MemberOrder::Email) {
+            return Err(Error::Forbidden(Denial::Role));
+        }
+        let visible = Visible::in_group(call, &permit)?;
+        let page =
+            store::memberships::list(&mut conn, &self.keyring, call.user()?, &visible, filter, query).await?;
+        Ok(page.map(|member| Member { email: member.email.filter(|_| addresses), ..member }))
+    }
+
+    /// Takes people of the organisation into a group, all or none, and answers them in the order given.
+    pub async fn add_group_members(
+        &self,
+        call: &Call,
+        group: GroupId,
+        members: &[NewMember],
+    ) -> Result<Vec<Member>> {
+        bulk_size("group_memberships", members.len())?;
+        never_owner(members.iter().map(|member| member.role))?;
+        use_case!(self, call, |tx| {
+            lock_members(&mut tx, group).await?;
+            let permit: Permit<Administer, GroupId> = access::permit(&mut tx, call, group).await?;
+            for member in members {
+                outranks(permit.role(), member.role)?;
+            }
+            let added = members::resolve(&mut tx, &permit, members).await?;
+            let ids: Vec<UserId> = added.iter().map(|member| member.member_id).collect();
+            let in_org = store::memberships::in_org(&mut tx, &permit, &ids).await?;
+            refuse(ConflictKind::NotInOrg, &ids, |id| !in_org.contains(id))?;
+            let present = store::memberships::standings(&mut tx, &permit, &ids).await?;
+            refuse(ConflictKind::AlreadyMember, &ids, |id| present.contains_key(id))?;
+            store::memberships::insert(&mut tx, &permit, &added).await?;
+            let entries = added
+                .iter()
+                .map(|member| {
+                    Entry::by(&permit, "member.added", Subject::user(member.member_id))
+                        .with(Changes::default().made("role", member.role))
+                })
+                .collect();
+            journal::commit(self, tx, call, entries, added).await
+        })
+    }
+
+    /// Changes members' roles, all or none, and answers them in the order given.
+    pub async fn update_group_members(
+        &self,
+        call: &Call,
+        group: GroupId,
+        changes: &[RoleChange],
+    ) -> Result<Vec<Member>> {
+        bulk_size("group_memberships", changes.len())?;
+        never_owner(changes.iter().map(|change| change.role))?;
+        let mut errors = Vec::new();
+        no_repeats("member_id", changes.iter().map(|change| Some(change.member_id)), &mut errors);
+        if !errors.is_empty() {
+            return Err(Error::Invalid(errors));
+        }
+        let ids: Vec<UserId> = changes.iter().map(|change| change.member_id).collect();
+        use_case!(self, call, |tx| {
+            lock_members(&mut tx, group).await?;
+            let permit: Permit<Administer, GroupId> = access::permit(&mut tx, call, group).await?;
+            let caller = call.user()?.id();
+            let present = store::memberships::standings(&mut tx, &permit, &ids).await?;
+            refuse(ConflictKind::NotAMember, &ids, |id| !present.contains_key(id))?;
+            let (mut after, mut entries) = (Vec::with_capacity(ids.len()), Vec::new());
+            for RoleChange { member_id, role } in changes {
+                let Some(Standing { role: before, email }) = present.get(member_id) else { continue };
+                outranks(permit.role(), *role)?;
+                // A stored role that nothing recognises gives no access, and so has no rank.
+                outranks(permit.role(), before.unwrap_or(Role::Viewer))?;
+                if *member_id == caller && Some(*role) > *before {
+                    return Err(Error::Forbidden(Denial::Rank));
+                }
+                if *before != Some(*role) {
+                    store::memberships::set_role(&mut tx, &permit, *member_id, *role).await?;
+                    let changes = Changes::default().field("role", before, &Some(*role));
+                    entries
+                        .push(Entry::by(&permit, "member.updated", Subject::user(*member_id)).with(changes));
+                }
+                after.push(Member { member_id: *member_id, email: email.clone(), role: *role });
+            }
+            keep_an_owner(&mut tx, &permit, &ids, |id| owns(present.get(id))).await?;
+            journal::commit(self, tx, call, entries, after).await
+        })
+    }
+
+    /// Removes members of lower rank from a group, or the caller themself, all or none. Their pending
+    /// invites to the group end, also those they sent, and so do their access tokens for it.
+    pub async fn remove_group_members(&self, call: &Call, group: GroupId, ids: &[UserId]) -> Result<()> {
+        bulk_size("member_ids", ids.len())?;
+        let caller = call.user()?.id();
+        if ids.iter().all(|id| *id == caller) {
+            return self.leave_group(call, group, caller).await;
+        }
+        use_case!(self, call, |tx| {
+            lock_members(&mut tx, group).await?;
+            let permit: Permit<Administer, GroupId> = access::permit(&mut tx, call, group).await?;
+            let present = store::memberships::standings(&mut tx, &permit, ids).await?;
+            refuse(ConflictKind::NotAMember, ids, |id| !present.contains_key(id))?;
+            let mut entries = Vec::with_capacity(present.len());
+            for (member, standing) in &present {
+                if *member != caller {
+                    outranks(permit.role(), standing.role.unwrap_or(Role::Viewer))?;
+                }
+                entries.push(remove(&mut tx, &permit, *member, standing).await?);
+            }
+            keep_an_owner(&mut tx, &permit, ids, |id| owns(present.get(id))).await?;
+            journal::commit(self, tx, call, entries, ()).await
+        })
+    }
+
+    async fn leave_group(&self, call: &Call, group: GroupId, caller: UserId) -> Result<()> {
+        use_case!(self, call, |tx| {
+            lock_members(&mut tx, group).await?;
+            let permit: Permit<Leave, GroupId> = access::permit(&mut tx, call, group).await?;
+            let present = store::memberships::standings(&mut tx, &permit, &[caller]).await?;
+            // Owners of the organisation and the platform's administrators need no membership.
+            let standing = present.get(&caller).ok_or(Error::conflict(ConflictKind::NotAMember))?;
+            let entry = remove(&mut tx, &permit, caller, standing).await?;
+            keep_an_owner(&mut tx, &permit, &[caller], |_| owns(Some(standing))).await?;
+            journal::commit(self, tx, call, vec![entry], ()).await
+        })
+    }
+
+    /// Hands a group over to one of its members. The caller, if an owner by membership, becomes admin.
+    pub async fn transfer_group(&self, call: &Call, group: GroupId, to: UserId) -> Result<()> {
+        let caller = call.user()?.id();
+        if to == caller {
+            return Err(Error::invalid("member_id", "must be another member than yourself"));
+        }
+        use_case!(self, call, |tx| {
+            lock_members(&mut tx, group).await?;
+            let permit: Permit<Own, GroupId> = access::permit(&mut tx, call, group).await?;
+            let present = store::memberships::standings(&mut tx, &permit, &[caller, to]).await?;
+            let heir = present.get(&to).ok_or(Error::conflict(ConflictKind::NotAMember))?;
+            store::memberships::set_role(&mut tx, &permit, to, Role::Owner).await?;
+            let mut entries =
+                vec![
+                    Entry::by(&permit, "group.transferred", Subject::user(to))
+                        .with(Changes::default().field("role", &heir.role, &Some(Role::Owner))),
+                ];
+            if owns(present.get(&caller)) {
+                store::memberships::set_role(&mut tx, &permit, caller, Role::Admin).await?;
+                entries.push(
+                    Entry::by(&permit, "member.updated", Subject::user(caller))
+                        .with(Changes::default().field("role", &Role::Owner, &Role::Admin)),
+                );
+            }
+            journal::commit(self, tx, call, entries, ()).await
+        })
+    }
+}
+
+async fn lock_members(tx: &mut Tx, group: GroupId) -> Result<()> {
+    lock::org_of_group(tx, group).await?;
+    lock::groups(tx, &[group], GroupLock::Members).await
+}
+
+/// Ownership passes from hand to hand only.
+fn never_owner(roles: impl Iterator<Item = Role>) -> Result<()> {
+    let errors: Vec<FieldError> = roles
+        .enumerate()
+        .filter(|(_, role)| *role == Role::Owner)
+        .map(|(item, _)| {
+            FieldError::new("role", "must be viewer, editor or admin; ownership is handed over").in_item(item)
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
+}
+
+/// Refuses the request if any of its members `clash`, naming those that do.
+fn refuse(kind: ConflictKind, members: &[UserId], clash: impl Fn(&UserId) -> bool) -> Result<()> {
+    let items: Vec<usize> =
+        members.iter().enumerate().filter(|(_, member)| clash(member)).map(|(item, _)| item).collect();
+    if items.is_empty() { Ok(()) } else { Err(Error::Conflict(Conflict { kind, items })) }
+}
+
+fn owns(standing: Option<&Standing>) -> bool {
+    standing.is_some_and(|standing| standing.role == Some(Role::Owner))
+}
+
+/// The group must have an owner still, unless those whom the request touches (who `owned`) are not
+/// the reason that it has none.
+async fn keep_an_owner<A: access::Action>(
+    tx: &mut Tx,
+    permit: &Permit<A, GroupId>,
+    touched: &[UserId],
+    owned: impl Fn(&UserId) -> bool,
+) -> Result<()> {
+    if store::memberships::has_owner(tx, permit).await? {
+        return Ok(());
+    }
+    refuse(ConflictKind::LastOwner, touched, owned)
+}
+
+async fn remove<A: Removes>(
+    tx: &mut Tx,
+    permit: &Permit<A, GroupId>,
+    member: UserId,
+    standing: &Standing,
+) -> Result<Entry> {
+    let revoked = store::memberships::remove(tx, permit, member).await?;
+    let changes = Changes::default().field("role", &standing.role, &None::<Role>);
+    let changes = if revoked > 0 { changes.made("invites_revoked", revoked) } else { changes };
+    Ok(Entry::by(permit, "member.removed", Subject::user(member)).with(changes))
+}

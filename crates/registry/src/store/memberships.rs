@@ -1,0 +1,223 @@
+//! Group memberships' rows, and what goes with one that ends.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::json;
+
+use super::{
+    Conn, Engine, Tx,
+    conflict::translate,
+    on,
+    page::{self, Keyed, Listing, OrderKey},
+    rows,
+    sql::{Arg, Sql},
+};
+use crate::{
+    access::{Action, Administer, Leave, Own, Permit, Role, Visible},
+    actor::UserActor,
+    error::{Error, Result},
+    ids::{GroupId, UserId},
+    members::{Member, MemberFilter, MemberOrder},
+    page::{Page, PageQuery},
+    secret::Keyring,
+    text::Email,
+};
+
+/// A right by which roles change: managing members, or handing ownership over.
+pub(crate) trait Ranks: Action {}
+impl Ranks for Administer {}
+impl Ranks for Own {}
+
+/// A right by which memberships end: other people's, or one's own.
+pub(crate) trait Removes: Action {}
+impl Removes for Administer {}
+impl Removes for Leave {}
+
+/// What somebody is in a group.
+pub(crate) struct Standing {
+    /// `None` for a stored role that nothing recognises: a member without access.
+    pub(crate) role: Option<Role>,
+    pub(crate) email: Option<Email>,
+}
+
+/// Those of `members` who are in the group.
+pub(crate) async fn standings<A: Action>(
+    conn: &mut Conn,
+    permit: &Permit<A, GroupId>,
+    members: &[UserId],
+) -> Result<BTreeMap<UserId, Standing>> {
+    let mut sql = Sql::new(
+        "SELECT m.member_id, m.role, u.email FROM group_memberships m LEFT JOIN users u ON u.id = m.member_id WHERE m.group_id = ",
+    );
+    sql.bind(Arg::Id(permit.target().uuid())).push(" AND m.member_id IN (").bind_all(ids(members)).push(")");
+    let found: Vec<(UserId, Option<String>, Option<Email>)> = sql.fetch_all(conn).await?;
+    let standing =
+        |role: Option<String>, email| Standing { role: role.as_deref().and_then(Role::parse), email };
+    Ok(found.into_iter().map(|(id, role, email)| (id, standing(role, email))).collect())
+}
+
+/// Those of `members` who are in the group's organisation.
+pub(crate) async fn in_org(
+    conn: &mut Conn,
+    permit: &Permit<Administer, GroupId>,
+    members: &[UserId],
+) -> Result<HashSet<UserId>> {
+    let mut sql = Sql::new("SELECT member_id FROM org_memberships WHERE org_id = ");
+    sql.bind(Arg::Id(permit.home().org.uuid())).push(" AND role IN ('viewer', 'editor', 'admin', 'owner')");
+    sql.push(" AND member_id IN (").bind_all(ids(members)).push(")");
+    let found: Vec<(UserId,)> = sql.fetch_all(conn).await?;
+    Ok(found.into_iter().map(|(id,)| id).collect())
+}
+
+fn ids(members: &[UserId]) -> impl Iterator<Item = Arg> {
+    members.iter().map(|id| Arg::Id(id.uuid()))
+}
+
+pub(crate) async fn has_owner<A: Action>(conn: &mut Conn, permit: &Permit<A, GroupId>) -> Result<bool> {
+    let owners: i64 = on!(conn, conn => sqlx::query_scalar(
+        "SELECT count(*) FROM group_memberships WHERE group_id = $1 AND role = 'owner'")
+        .bind(permit.target()).fetch_one(conn))?;
+    Ok(owners > 0)
+}
+
+/// Stores memberships in one statement, by an array or a JSON array.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    permit: &Permit<Administer, GroupId>,
+    members: &[Member],
+) -> Result<()> {
+    match tx.engine() {
+        Engine::Postgres(conn) => sqlx::query(
+            "INSERT INTO group_memberships (group_id, member_id, role) SELECT $1, m.id, m.role FROM unnest($2::uuid[], $3::text[]) AS m(id, role)")
+            .bind(permit.target())
+            .bind(members.iter().map(|member| member.member_id.uuid()).collect::<Vec<_>>())
+            .bind(members.iter().map(|member| member.role.as_str()).collect::<Vec<_>>())
+            .execute(conn)
+            .await
+            .map(drop),
+        Engine::Sqlite(conn) => {
+            let rows: Vec<_> = members
+                .iter()
+                .map(|member| json!([member.member_id.uuid().as_simple().to_string(), member.role.as_str()]))
+                .collect();
+            sqlx::query(
+                "INSERT INTO group_memberships (group_id, member_id, role) SELECT $1, unhex(value ->> 0), value ->> 1 FROM json_each($2)")
+                .bind(permit.target())
+                .bind(serde_json::to_string(&rows).map_err(Error::internal)?)
+                .execute(conn)
+                .await
+                .map(drop)
+        }
+    }
+    .map_err(translate)
+}
+
+pub(crate) async fn set_role<A: Ranks>(
+    tx: &mut Tx,
+    permit: &Permit<A, GroupId>,
+    member: UserId,
+    role: Role,
+) -> Result<()> {
+    rows!(
+        tx,
+        sqlx::query("UPDATE group_memberships SET role = $3 WHERE group_id = $1 AND member_id = $2")
+            .bind(permit.target())
+            .bind(member)
+            .bind(role.as_str())
+    )?;
+    Ok(())
+}
+
+/// Ends a membership, with the person's access tokens for the group and every pending invite to it
+/// that they received or sent. Tells how many invites were revoked.
+pub(crate) async fn remove<A: Removes>(
+    tx: &mut Tx,
+    permit: &Permit<A, GroupId>,
+    member: UserId,
+) -> Result<u64> {
+    let group = permit.target();
+    rows!(
+        tx,
+        sqlx::query("DELETE FROM group_memberships WHERE group_id = $1 AND member_id = $2")
+            .bind(group)
+            .bind(member)
+    )?;
+    rows!(
+        tx,
+        sqlx::query("DELETE FROM access_tokens WHERE group_id = $1 AND user_id = $2")
+            .bind(group)
+            .bind(member)
+    )?;
+    // A dormant link exists only while its invite is pending.
+    rows!(tx, sqlx::query(
+        "DELETE FROM dormant_group_invites WHERE group_invite_id IN \
+         (SELECT id FROM group_invites WHERE group_id = $1 AND state = 'pending' AND (invitee_id = $2 OR inviter_id = $2))")
+        .bind(group).bind(member))?;
+    rows!(tx, sqlx::query(
+        "UPDATE group_invites SET state = 'revoked' WHERE group_id = $1 AND state = 'pending' AND (invitee_id = $2 OR inviter_id = $2)")
+        .bind(group).bind(member))
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    member_id: UserId,
+    role: String,
+    email: Option<Email>,
+}
+
+impl Keyed<MemberOrder> for Row {
+    fn key(&self, order: &MemberOrder) -> Option<Arg> {
+        match order {
+            MemberOrder::Id => None,
+            MemberOrder::Email => {
+                Some(Arg::Text(self.email.as_ref().map_or(String::new(), |email| email.as_str().to_owned())))
+            }
+        }
+    }
+    fn id(&self) -> Arg {
+        Arg::Id(self.member_id.uuid())
+    }
+}
+
+/// A page of a group's members, with their addresses.
+pub(crate) async fn list(
+    conn: &mut Conn,
+    keyring: &Keyring,
+    user: &UserActor,
+    visible: &Visible,
+    filter: &MemberFilter,
+    query: &PageQuery<MemberOrder>,
+) -> Result<Page<Member>> {
+    let mut condition = visible.groups("m.group_id", None);
+    match filter.role {
+        Some(role) => condition.push(" AND m.role = ").bind(Arg::Text(role.as_str().to_owned())),
+        None => condition.push(" AND m.role IN ('viewer', 'editor', 'admin', 'owner')"),
+    };
+    if let Some(email) = &filter.email {
+        condition.and_name_contains(conn, "u.email", email);
+    }
+    // True, and there to bind the cursor to the caller.
+    condition.push(" AND ").bind(Arg::Id(user.id().uuid())).push(" IS NOT NULL");
+    let listing = Listing {
+        select: Sql::new(
+            "SELECT m.member_id, m.role, u.email FROM group_memberships m LEFT JOIN users u ON u.id = m.member_id",
+        ),
+        count: "SELECT 1 AS one FROM group_memberships m LEFT JOIN users u ON u.id = m.member_id",
+        filter: condition,
+        key: match query.order() {
+            MemberOrder::Id => None,
+            MemberOrder::Email => Some(OrderKey {
+                sqlite: "COALESCE(u.email, '')",
+                postgres: "COALESCE(u.email, '') COLLATE \"C\"",
+            }),
+        },
+        id: "m.member_id",
+    };
+    let page: Page<Row> = page::fetch(conn, keyring, listing, query).await?;
+    Ok(page.map(|row| Member {
+        member_id: row.member_id,
+        email: row.email,
+        // The condition lets no other text through.
+        role: Role::parse(&row.role).unwrap_or(Role::Viewer),
+    }))
+}
