@@ -9,7 +9,7 @@ use crate::{
     error::{Error, FieldError, Result},
     ids::UserId,
     store::{self, Conn},
-    text::Email,
+    text::{Email, SearchText},
     version::Version,
 };
 
@@ -72,7 +72,7 @@ pub struct RoleChange {
 #[derive(Clone, Debug, Default)]
 pub struct MemberFilter {
     /// Part of the address, upper and lower case alike; only admins may ask for it.
-    pub email: Option<String>,
+    pub email: Option<SearchText>,
     /// With this role.
     pub role: Option<Role>,
 }

@@ -194,7 +194,7 @@ pub(crate) async fn list(
         None => condition.push(" AND m.role IN ('viewer', 'editor', 'admin', 'owner')"),
     };
     if let Some(email) = &filter.email {
-        condition.and_name_contains(conn, "u.email", email);
+        condition.and_name_contains(conn, "u.email", email.as_str());
     }
     // True, and there to bind the cursor to the caller.
     condition.push(" AND ").bind(Arg::Id(user.id().uuid())).push(" IS NOT NULL");
@@ -202,7 +202,7 @@ pub(crate) async fn list(
         select: Sql::new(
             "SELECT m.member_id, m.role, u.email FROM group_memberships m LEFT JOIN users u ON u.id = m.member_id",
         ),
-        count: "SELECT 1 AS one FROM group_memberships m LEFT JOIN users u ON u.id = m.member_id",
+        count: Sql::new("SELECT 1 AS one FROM group_memberships m LEFT JOIN users u ON u.id = m.member_id"),
         filter: condition,
         key: match query.order() {
             MemberOrder::Id => None,
