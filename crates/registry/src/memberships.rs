@@ -4,9 +4,11 @@
 //! two requests can each see the other's owner and together leave none. The organisation's row is
 //! shared before that, so that its members, of whom the group's must be, stay as they are.
 
+use std::collections::BTreeMap;
+
 use crate::{
     Conflict, Registry,
-    access::{self, Administer, Leave, Own, Permit, Role, View, Visible, outranks},
+    access::{self, Administer, Own, Permit, Role, View, Visible, outranks},
     actor::Call,
     error::{ConflictKind, Denial, Error, FieldError, Result},
     groups::{bulk_size, no_repeats},
@@ -14,11 +16,7 @@ use crate::{
     journal::{self, Changes, Entry, Subject},
     members::{self, Member, MemberFilter, MemberOrder, NewMember, RoleChange},
     page::{Page, PageQuery},
-    store::{
-        self, Tx, lock,
-        lock::GroupLock,
-        memberships::{Removes, Standing},
-    },
+    store::{self, Tx, lock, lock::GroupLock, memberships::Standing},
 };
 
 impl Registry {
@@ -93,18 +91,12 @@ impl Registry {
         use_case!(self, call, |tx| {
             lock_members(&mut tx, group).await?;
             let permit: Permit<Administer, GroupId> = access::permit(&mut tx, call, group).await?;
-            let caller = call.user()?.id();
             let present = store::memberships::standings(&mut tx, &permit, &ids).await?;
             refuse(ConflictKind::NotAMember, &ids, |id| !present.contains_key(id))?;
             let (mut after, mut entries) = (Vec::with_capacity(ids.len()), Vec::new());
             for RoleChange { member_id, role } in changes {
                 let Some(Standing { role: before, email }) = present.get(member_id) else { continue };
-                outranks(permit.role(), *role)?;
-                // A stored role that nothing recognises gives no access, and so has no rank.
-                outranks(permit.role(), before.unwrap_or(Role::Viewer))?;
-                if *member_id == caller && Some(*role) > *before {
-                    return Err(Error::Forbidden(Denial::Rank));
-                }
+                permit.covers_change(call, *member_id, *before, *role)?;
                 if *before != Some(*role) {
                     store::memberships::set_role(&mut tx, &permit, *member_id, *role).await?;
                     let changes = Changes::default().field("role", before, &Some(*role));
@@ -113,7 +105,7 @@ impl Registry {
                 }
                 after.push(Member { member_id: *member_id, email: email.clone(), role: *role });
             }
-            keep_an_owner(&mut tx, &permit, &ids, |id| owns(present.get(id))).await?;
+            keep_an_owner(&mut tx, &permit, &ids, &present).await?;
             journal::commit(self, tx, call, entries, after).await
         })
     }
@@ -122,37 +114,23 @@ impl Registry {
     /// invites to the group end, also those they sent, and so do their access tokens for it.
     pub async fn remove_group_members(&self, call: &Call, group: GroupId, ids: &[UserId]) -> Result<()> {
         bulk_size("member_ids", ids.len())?;
-        let caller = call.user()?.id();
-        if ids.iter().all(|id| *id == caller) {
-            return self.leave_group(call, group, caller).await;
-        }
         use_case!(self, call, |tx| {
             lock_members(&mut tx, group).await?;
-            let permit: Permit<Administer, GroupId> = access::permit(&mut tx, call, group).await?;
+            let permit = access::removal(&mut tx, call, group, ids).await?;
             let present = store::memberships::standings(&mut tx, &permit, ids).await?;
             refuse(ConflictKind::NotAMember, ids, |id| !present.contains_key(id))?;
             let mut entries = Vec::with_capacity(present.len());
-            for (member, standing) in &present {
-                if *member != caller {
-                    outranks(permit.role(), standing.role.unwrap_or(Role::Viewer))?;
+            for (member, Standing { role, .. }) in &present {
+                permit.covers_removal(call, *member, *role)?;
+                let revoked = store::memberships::remove(&mut tx, &permit, *member).await?;
+                let mut changes = Changes::default().field("role", role, &None::<Role>);
+                if revoked > 0 {
+                    changes = changes.made("invites_revoked", revoked);
                 }
-                entries.push(remove(&mut tx, &permit, *member, standing).await?);
+                entries.push(Entry::by(&permit, "member.removed", Subject::user(*member)).with(changes));
             }
-            keep_an_owner(&mut tx, &permit, ids, |id| owns(present.get(id))).await?;
+            keep_an_owner(&mut tx, &permit, ids, &present).await?;
             journal::commit(self, tx, call, entries, ()).await
-        })
-    }
-
-    async fn leave_group(&self, call: &Call, group: GroupId, caller: UserId) -> Result<()> {
-        use_case!(self, call, |tx| {
-            lock_members(&mut tx, group).await?;
-            let permit: Permit<Leave, GroupId> = access::permit(&mut tx, call, group).await?;
-            let present = store::memberships::standings(&mut tx, &permit, &[caller]).await?;
-            // Owners of the organisation and the platform's administrators need no membership.
-            let standing = present.get(&caller).ok_or(Error::conflict(ConflictKind::NotAMember))?;
-            let entry = remove(&mut tx, &permit, caller, standing).await?;
-            keep_an_owner(&mut tx, &permit, &[caller], |_| owns(Some(standing))).await?;
-            journal::commit(self, tx, call, vec![entry], ()).await
         })
     }
 
@@ -213,28 +191,15 @@ fn owns(standing: Option<&Standing>) -> bool {
     standing.is_some_and(|standing| standing.role == Some(Role::Owner))
 }
 
-/// The group must have an owner still, unless those whom the request touches (who `owned`) are not
-/// the reason that it has none.
+/// The group must have an owner still, unless it had none among those whom the request touched.
 async fn keep_an_owner<A: access::Action>(
     tx: &mut Tx,
     permit: &Permit<A, GroupId>,
     touched: &[UserId],
-    owned: impl Fn(&UserId) -> bool,
+    before: &BTreeMap<UserId, Standing>,
 ) -> Result<()> {
     if store::memberships::has_owner(tx, permit).await? {
         return Ok(());
     }
-    refuse(ConflictKind::LastOwner, touched, owned)
-}
-
-async fn remove<A: Removes>(
-    tx: &mut Tx,
-    permit: &Permit<A, GroupId>,
-    member: UserId,
-    standing: &Standing,
-) -> Result<Entry> {
-    let revoked = store::memberships::remove(tx, permit, member).await?;
-    let changes = Changes::default().field("role", &standing.role, &None::<Role>);
-    let changes = if revoked > 0 { changes.made("invites_revoked", revoked) } else { changes };
-    Ok(Entry::by(permit, "member.removed", Subject::user(member)).with(changes))
+    refuse(ConflictKind::LastOwner, touched, |member| owns(before.get(member)))
 }

@@ -13,7 +13,7 @@ use super::{
     sql::{Arg, Sql},
 };
 use crate::{
-    access::{Action, Administer, Leave, Own, Permit, Role, Visible},
+    access::{Action, Administer, EndMemberships, Own, Permit, Role, Visible},
     actor::UserActor,
     error::{Error, Result},
     ids::{GroupId, UserId},
@@ -27,11 +27,6 @@ use crate::{
 pub(crate) trait Ranks: Action {}
 impl Ranks for Administer {}
 impl Ranks for Own {}
-
-/// A right by which memberships end: other people's, or one's own.
-pub(crate) trait Removes: Action {}
-impl Removes for Administer {}
-impl Removes for Leave {}
 
 /// What somebody is in a group.
 pub(crate) struct Standing {
@@ -130,9 +125,9 @@ pub(crate) async fn set_role<A: Ranks>(
 
 /// Ends a membership, with the person's access tokens for the group and every pending invite to it
 /// that they received or sent. Tells how many invites were revoked.
-pub(crate) async fn remove<A: Removes>(
+pub(crate) async fn remove(
     tx: &mut Tx,
-    permit: &Permit<A, GroupId>,
+    permit: &Permit<EndMemberships, GroupId>,
     member: UserId,
 ) -> Result<u64> {
     let group = permit.target();
