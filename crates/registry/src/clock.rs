@@ -41,6 +41,12 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(while_.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// This moment less a while.
+    #[must_use]
+    pub fn before(self, while_: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(while_.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// How long from `earlier` until this moment; zero when it is not earlier.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).max(0).unsigned_abs())

@@ -189,6 +189,9 @@ pub enum ConflictKind {
     /// One account per e-mail address.
     #[error("an account with this e-mail address already exists")]
     EmailTaken,
+    /// Access tokens are for programs, of which nobody has that many.
+    #[error("an account has at most 100 access tokens; delete one first")]
+    TooManyTokens,
     /// Someone must be able to administer the platform.
     #[error("the last platform administrator cannot be disabled")]
     LastPlatformAdmin,
@@ -212,6 +215,7 @@ impl ConflictKind {
             Self::NotInOrg => "not-in-organisation",
             Self::NotAMember => "not-a-member",
             Self::EmailTaken => "email-taken",
+            Self::TooManyTokens => "too-many-tokens",
             Self::LastPlatformAdmin => "last-platform-admin",
             Self::InFlight => "request-in-flight",
         }
@@ -225,7 +229,9 @@ impl ConflictKind {
             Self::CredentialUnavailable => Some("key"),
             Self::EmailTaken => Some("email"),
             Self::AlreadyMember | Self::NotInOrg | Self::NotAMember | Self::LastOwner => Some("member_id"),
-            Self::ProfileInUse { .. } | Self::LastPlatformAdmin | Self::InFlight => None,
+            Self::ProfileInUse { .. } | Self::TooManyTokens | Self::LastPlatformAdmin | Self::InFlight => {
+                None
+            }
         }
     }
 }

@@ -44,7 +44,12 @@ pub use access::{Role, Via};
 pub use actor::{Actor, Call, PlatformRole, UserActor, Within};
 pub use clock::{Clock, Timestamp};
 pub use error::{Conflict, ConflictKind, Denial, Error, FieldError, Result};
-pub use identity::password::{Password, PasswordCost, PasswordError};
+pub use identity::{
+    password::{Password, PasswordCost, PasswordError},
+    sessions::{NewSession, ResetTicket},
+    tokens::{AccessToken, CreatedToken, NewToken, TokenOrder},
+    users::{RootMade, User, UserFilter, UserOrder, UserStatus},
+};
 pub use ids::{GroupId, Ids, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId};
 pub use json::JsonObject;
 pub use members::{Member, MemberFilter, MemberOrder, MemberRef, NewMember, RoleChange};

@@ -18,8 +18,11 @@ pub(crate) mod page;
 pub(crate) mod profiles;
 pub(crate) mod replay;
 pub(crate) mod search;
+pub(crate) mod sessions;
 pub(crate) mod sql;
 pub(crate) mod things;
+pub(crate) mod tokens;
+pub(crate) mod users;
 
 use std::{
     ops::{Deref, DerefMut},
@@ -72,12 +75,14 @@ const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The database, on either engine.
+/// The database, on either engine. Clones share its connections.
+#[derive(Clone)]
 pub(crate) struct Db {
     pools: Pools,
     pub(crate) clock: Clock,
 }
 
+#[derive(Clone)]
 enum Pools {
     /// One writer, so that a write transaction waits in a fair queue and never inside SQLite.
     Sqlite {

@@ -1,9 +1,10 @@
 -- Identity: people, their sessions and tokens, organisations and who belongs to them.
--- Tokens are kept as SHA-256 digests, passwords as argon2id PHC strings.
+-- Tokens are kept as SHA-256 digests, passwords as argon2id PHC strings. Addresses are ordered by
+-- code point, as SQLite does.
 
 CREATE TABLE users (
     id            UUID NOT NULL,
-    email         VARCHAR(254) NOT NULL,
+    email         VARCHAR(254) COLLATE "C" NOT NULL,
     password_hash VARCHAR(255),
     status        VARCHAR(12) NOT NULL,
     platform_role VARCHAR(12),
