@@ -9,6 +9,8 @@
     reason = "a test that cannot have its database cannot go on"
 )]
 
+pub mod people;
+
 use std::{
     ops::Deref,
     path::Path,
@@ -22,9 +24,10 @@ use std::{
 
 use registry::{Clock, Keyring, PasswordCost, Registry, Settings};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, PgConnection,
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection,
     migrate::{Migrate, Migrator},
     postgres::PgConnectOptions,
+    sqlite::SqliteConnectOptions,
 };
 
 /// A database engine that the registry runs on.
@@ -54,6 +57,45 @@ impl Database {
     /// What the registry opens.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Executes a statement behind the registry's back.
+    pub async fn execute(&self, sql: impl Into<String>) {
+        #[expect(clippy::disallowed_methods, reason = "a test's own text")]
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.into()));
+        match self.engine {
+            Engine::Sqlite => sql.execute(&mut self.sqlite().await).await.map(drop),
+            Engine::Postgres => sql.execute(&mut self.postgres().await).await.map(drop),
+        }
+        .unwrap();
+    }
+
+    /// Asks for a number behind the registry's back.
+    pub async fn number(&self, sql: impl Into<String>) -> i64 {
+        #[expect(clippy::disallowed_methods, reason = "a test's own text")]
+        let sql = AssertSqlSafe(sql.into());
+        match self.engine {
+            Engine::Sqlite => sqlx::query_scalar(sql).fetch_one(&mut self.sqlite().await).await,
+            Engine::Postgres => sqlx::query_scalar(sql).fetch_one(&mut self.postgres().await).await,
+        }
+        .unwrap()
+    }
+
+    /// An id as it is written in such a statement.
+    pub fn literal(&self, id: sqlx::types::Uuid) -> String {
+        match self.engine {
+            Engine::Sqlite => format!("x'{}'", id.as_simple()),
+            Engine::Postgres => format!("'{id}'::uuid"),
+        }
+    }
+
+    async fn sqlite(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::from_str(&self.url).unwrap();
+        options.busy_timeout(Duration::from_secs(30)).connect().await.unwrap()
+    }
+
+    async fn postgres(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
     }
 
     /// SQLite's file.

@@ -1,0 +1,168 @@
+//! People for tests, in organisations and groups.
+
+#![allow(dead_code, unreachable_pub, reason = "every test crate includes this file and uses part of it")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test without its people cannot go on")]
+
+use std::{
+    net::Ipv4Addr,
+    ops::Deref,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use registry::{
+    Actor, Call, Clock, Dir, GroupId, JsonObject, MemberRef, NewMember, OrgId, PageQuery, Password,
+    ProfileId, Registry, Role, Secret, UserId, Within,
+    groups::NewGroup,
+    identity::tokens::NewToken,
+    profiles::NewProfile,
+    text::{Description, Email, GroupName, ProfileName, TokenName},
+};
+
+use super::{Engine, Opened};
+
+/// A registry with somebody in it.
+pub struct World {
+    pub opened: Opened,
+    /// The platform's administrator.
+    pub root: Person,
+}
+
+/// Somebody who is logged in.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub id: UserId,
+    pub email: Email,
+    actor: Actor,
+}
+
+impl Person {
+    /// A request of theirs.
+    pub fn call(&self) -> Call {
+        Call::new(self.actor.clone(), "test")
+    }
+}
+
+impl Deref for World {
+    type Target = Registry;
+    fn deref(&self) -> &Registry {
+        &self.opened
+    }
+}
+
+const PASSWORD: &str = "correct horse battery staple";
+
+/// A registry on a database of its own, with its first administrator.
+pub async fn world(engine: Engine) -> World {
+    let opened = super::registry(engine, Clock::system()).await;
+    let email = address("root");
+    let password = Password::try_from(Secret::new(PASSWORD)).unwrap();
+    opened.ensure_root(email.clone(), Some(password)).await.unwrap().unwrap();
+    let root = log_in(&opened, email).await;
+    World { opened, root }
+}
+
+fn address(name: &str) -> Email {
+    Email::try_from(format!("{name}@example.com").as_str()).unwrap()
+}
+
+async fn log_in(registry: &Registry, email: Email) -> Person {
+    static SOURCES: AtomicU32 = AtomicU32::new(0x0a00_0000);
+    // Everybody comes from another network, so that nobody's attempts count for another.
+    let source = Ipv4Addr::from(SOURCES.fetch_add(256, Ordering::Relaxed));
+    let call = Call::new(Actor::Anonymous, "test");
+    let password = Secret::new(PASSWORD);
+    let session = registry.create_session(&call, &email, &password, source.into()).await.unwrap();
+    let actor = registry.authenticate(&session.token.unwrap()).await.unwrap();
+    Person { id: session.user_id, email, actor }
+}
+
+impl World {
+    /// Somebody new, who logs in.
+    pub async fn person(&self, name: &str) -> Person {
+        let email = address(name);
+        let password = Password::try_from(Secret::new(PASSWORD)).unwrap();
+        self.create_user(&self.root.call(), &email, &password, &JsonObject::default(), None).await.unwrap();
+        log_in(self, email).await
+    }
+
+    /// Somebody as they come in by an access token.
+    pub async fn by_token(&self, person: &Person, can_write: bool, within: Option<Within>) -> Person {
+        let name = TokenName::try_from("token").unwrap();
+        let new = NewToken { name, can_write, within, expires_at: None };
+        let made = self.create_token(&person.call(), &new).await.unwrap();
+        let actor = self.authenticate(&made.value.unwrap()).await.unwrap();
+        Person { actor, ..person.clone() }
+    }
+
+    /// An organisation that `owner` owns.
+    pub async fn org(&self, owner: &Person) -> OrgId {
+        let database = &self.opened.database;
+        let id = OrgId::from(owner.id.uuid());
+        let now = match database.engine {
+            Engine::Sqlite => "0",
+            Engine::Postgres => "now()",
+        };
+        let literal = database.literal(id.uuid());
+        database
+            .execute(format!(
+                "INSERT INTO orgs (id, name, created_at, updated_at) VALUES ({literal}, 'org', {now}, {now})"
+            ))
+            .await;
+        self.join(id, owner, Role::Owner).await;
+        id
+    }
+
+    /// Makes somebody a member of an organisation.
+    pub async fn join(&self, org: OrgId, person: &Person, role: Role) {
+        let database = &self.opened.database;
+        database
+            .execute(format!(
+                "INSERT INTO org_memberships (org_id, member_id, role) VALUES ({}, {}, '{}')",
+                database.literal(org.uuid()),
+                database.literal(person.id.uuid()),
+                role.as_str()
+            ))
+            .await;
+    }
+
+    /// A group in an organisation; the organisation's owners own it.
+    pub async fn group(&self, org: OrgId, name: &str) -> GroupId {
+        let new = NewGroup {
+            id: None,
+            name: GroupName::try_from(name).unwrap(),
+            description: Description::default(),
+            metadata: JsonObject::default(),
+        };
+        self.create_groups(&self.root.call(), org, &[new]).await.unwrap()[0].id
+    }
+
+    /// Makes members of the organisation members of a group.
+    pub async fn admit(&self, group: GroupId, members: &[(&Person, Role)]) {
+        let new: Vec<_> = members
+            .iter()
+            .map(|(person, role)| NewMember { who: MemberRef::Id(person.id), role: *role })
+            .collect();
+        self.add_group_members(&self.root.call(), group, &new).await.unwrap();
+    }
+
+    /// A profile in a group.
+    pub async fn profile(&self, group: GroupId, name: &str) -> ProfileId {
+        let new = NewProfile {
+            id: None,
+            name: ProfileName::try_from(name).unwrap(),
+            config: None,
+            metadata: JsonObject::default(),
+        };
+        self.create_profiles(&self.root.call(), group, &[new]).await.unwrap()[0].id
+    }
+}
+
+/// The first page of a list, ascending.
+pub fn first<O>(limit: u32, order: O) -> PageQuery<O> {
+    PageQuery::new(Some(limit), None, None, order, Dir::Asc).unwrap()
+}
+
+/// The page after the one whose `next` this is, ascending.
+pub fn after<O>(limit: u32, order: O, next: String) -> PageQuery<O> {
+    PageQuery::new(Some(limit), None, Some(next), order, Dir::Asc).unwrap()
+}
