@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Finding,
-    rules::{befores, has_word, is_identifier, lines},
+    rules::{befores, is_identifier, lines},
 };
 
 /// Stands directly above a function that writes without a permit, with the reason.
