@@ -6,6 +6,8 @@
 //! costs.
 
 pub(crate) mod attempts;
+pub mod org_memberships;
+pub mod orgs;
 pub mod password;
 pub mod sessions;
 pub mod tokens;

@@ -123,6 +123,13 @@ impl Entry {
         Self { org: None, group: None, via, action, subject, changes: None }
     }
 
+    /// Places it in an organisation that has only just been made.
+    #[must_use]
+    pub(crate) fn in_org(mut self, org: OrgId) -> Self {
+        self.org = Some(org);
+        self
+    }
+
     /// Places it somewhere else than the permit's object: a new group inside an organisation.
     #[must_use]
     pub(crate) fn in_group(mut self, group: GroupId) -> Self {

@@ -45,6 +45,7 @@ pub use actor::{Actor, Call, PlatformRole, UserActor, Within};
 pub use clock::{Clock, Timestamp};
 pub use error::{Conflict, ConflictKind, Denial, Error, FieldError, Result};
 pub use identity::{
+    orgs::{NewOrg, Org, OrgFilter, OrgOrder, OrgUpdate},
     password::{Password, PasswordCost, PasswordError},
     sessions::{NewSession, ResetTicket},
     tokens::{AccessToken, CreatedToken, NewToken, TokenOrder},

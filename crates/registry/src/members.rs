@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     access::{Administer, Permit, Role, Target},
-    error::{Error, FieldError, Result},
+    error::{Conflict, ConflictKind, Error, FieldError, Result},
     ids::UserId,
     store::{self, Conn},
     text::{Email, SearchText},
@@ -85,6 +85,38 @@ pub enum MemberOrder {
     Id,
     /// By address, by code point; only admins may ask for it.
     Email,
+}
+
+/// What somebody is in a group or organisation, as stored.
+pub(crate) struct Standing {
+    /// `None` for a stored role that nothing recognises: a member without access.
+    pub(crate) role: Option<Role>,
+    pub(crate) email: Option<Email>,
+}
+
+impl Standing {
+    pub(crate) fn owns(&self) -> bool {
+        self.role == Some(Role::Owner)
+    }
+}
+
+/// Ownership passes from hand to hand only.
+pub(crate) fn never_owner(roles: impl Iterator<Item = Role>) -> Result<()> {
+    let errors: Vec<FieldError> = roles
+        .enumerate()
+        .filter(|(_, role)| *role == Role::Owner)
+        .map(|(item, _)| {
+            FieldError::new("role", "must be viewer, editor or admin; ownership is handed over").in_item(item)
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
+}
+
+/// Refuses the request if any of its members `clash`, naming those that do.
+pub(crate) fn refuse(kind: ConflictKind, members: &[UserId], clash: impl Fn(&UserId) -> bool) -> Result<()> {
+    let items: Vec<usize> =
+        members.iter().enumerate().filter(|(_, member)| clash(member)).map(|(item, _)| item).collect();
+    if items.is_empty() { Ok(()) } else { Err(Error::Conflict(Conflict { kind, items })) }
 }
 
 /// Finds the accounts of people who are to become members, in the order given. Each must exist, be

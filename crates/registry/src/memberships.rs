@@ -7,16 +7,18 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Conflict, Registry,
+    Registry,
     access::{self, Administer, Own, Permit, Role, View, Visible, outranks},
     actor::Call,
-    error::{ConflictKind, Denial, Error, FieldError, Result},
+    error::{ConflictKind, Denial, Error, Result},
     groups::{bulk_size, no_repeats},
     ids::{GroupId, UserId},
     journal::{self, Changes, Entry, Subject},
-    members::{self, Member, MemberFilter, MemberOrder, NewMember, RoleChange},
+    members::{
+        self, Member, MemberFilter, MemberOrder, NewMember, RoleChange, Standing, never_owner, refuse,
+    },
     page::{Page, PageQuery},
-    store::{self, Tx, lock, lock::GroupLock, memberships::Standing},
+    store::{self, Tx, lock, lock::GroupLock},
 };
 
 impl Registry {
@@ -151,7 +153,7 @@ impl Registry {
                     Entry::by(&permit, "group.transferred", Subject::user(to))
                         .with(Changes::default().field("role", &heir.role, &Some(Role::Owner))),
                 ];
-            if owns(present.get(&caller)) {
+            if present.get(&caller).is_some_and(Standing::owns) {
                 store::memberships::set_role(&mut tx, &permit, caller, Role::Admin).await?;
                 entries.push(
                     Entry::by(&permit, "member.updated", Subject::user(caller))
@@ -168,29 +170,6 @@ async fn lock_members(tx: &mut Tx, group: GroupId) -> Result<()> {
     lock::groups(tx, &[group], GroupLock::Members).await
 }
 
-/// Ownership passes from hand to hand only.
-fn never_owner(roles: impl Iterator<Item = Role>) -> Result<()> {
-    let errors: Vec<FieldError> = roles
-        .enumerate()
-        .filter(|(_, role)| *role == Role::Owner)
-        .map(|(item, _)| {
-            FieldError::new("role", "must be viewer, editor or admin; ownership is handed over").in_item(item)
-        })
-        .collect();
-    if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
-}
-
-/// Refuses the request if any of its members `clash`, naming those that do.
-fn refuse(kind: ConflictKind, members: &[UserId], clash: impl Fn(&UserId) -> bool) -> Result<()> {
-    let items: Vec<usize> =
-        members.iter().enumerate().filter(|(_, member)| clash(member)).map(|(item, _)| item).collect();
-    if items.is_empty() { Ok(()) } else { Err(Error::Conflict(Conflict { kind, items })) }
-}
-
-fn owns(standing: Option<&Standing>) -> bool {
-    standing.is_some_and(|standing| standing.role == Some(Role::Owner))
-}
-
 /// The group must have an owner still, unless it had none among those whom the request touched.
 async fn keep_an_owner<A: access::Action>(
     tx: &mut Tx,
@@ -201,5 +180,5 @@ async fn keep_an_owner<A: access::Action>(
     if store::memberships::has_owner(tx, permit).await? {
         return Ok(());
     }
-    refuse(ConflictKind::LastOwner, touched, |member| owns(before.get(member)))
+    refuse(ConflictKind::LastOwner, touched, |member| before.get(member).is_some_and(Standing::owns))
 }

@@ -14,6 +14,8 @@ pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod members;
 pub(crate) mod memberships;
+pub(crate) mod org_memberships;
+pub(crate) mod orgs;
 pub(crate) mod page;
 pub(crate) mod profiles;
 pub(crate) mod replay;

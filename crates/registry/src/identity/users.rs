@@ -16,7 +16,7 @@ use crate::{
     page::{Page, PageQuery},
     secret::Secret,
     store::{self, lock},
-    text::Email,
+    text::{Email, SearchText},
     version::{Expect, Version},
 };
 
@@ -80,7 +80,7 @@ impl UserStatus {
 #[derive(Clone, Debug, Default)]
 pub struct UserFilter {
     /// Part of the address, upper and lower case alike.
-    pub email: Option<String>,
+    pub email: Option<SearchText>,
     /// With this status.
     pub status: Option<UserStatus>,
     /// Metadata that contains this.

@@ -17,7 +17,7 @@ use crate::{
     actor::UserActor,
     error::{Error, Result},
     ids::{GroupId, UserId},
-    members::{Member, MemberFilter, MemberOrder},
+    members::{Member, MemberFilter, MemberOrder, Standing},
     page::{Page, PageQuery},
     secret::Keyring,
     text::Email,
@@ -27,13 +27,6 @@ use crate::{
 pub(crate) trait Ranks: Action {}
 impl Ranks for Administer {}
 impl Ranks for Own {}
-
-/// What somebody is in a group.
-pub(crate) struct Standing {
-    /// `None` for a stored role that nothing recognises: a member without access.
-    pub(crate) role: Option<Role>,
-    pub(crate) email: Option<Email>,
-}
 
 /// Those of `members` who are in the group.
 pub(crate) async fn standings<A: Action>(

@@ -189,7 +189,7 @@ pub(crate) async fn list(
 ) -> Result<Page<User>> {
     let mut condition = Sql::new("1 = 1");
     if let Some(email) = &filter.email {
-        condition.and_name_contains(conn, "u.email", email);
+        condition.and_name_contains(conn, "u.email", email.as_str());
     }
     if let Some(status) = filter.status {
         condition.push(" AND u.status = ").bind(Arg::Text(status.as_str().to_owned()));

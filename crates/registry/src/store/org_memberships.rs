@@ -1,0 +1,276 @@
+//! Organisation memberships' rows, and what goes with one that ends.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    Conn, Tx, on,
+    page::{self, Keyed, Listing, OrderKey},
+    rows,
+    sql::{Arg, Sql},
+};
+use crate::{
+    access::{Action, Administer, EndMemberships, Permit, Role, View},
+    actor::UserActor,
+    error::Result,
+    ids::{GroupId, OrgId, UserId},
+    members::{Member, MemberFilter, MemberOrder, Standing},
+    page::{Page, PageQuery},
+    secret::Keyring,
+    store::memberships::Ranks,
+    text::Email,
+};
+
+/// Rows that one statement writes at most: SQLite binds 32,766 values.
+const MOST_ROWS: usize = 5_000;
+
+fn ids(members: &[UserId]) -> impl Iterator<Item = Arg> {
+    members.iter().map(|id| Arg::Id(id.uuid()))
+}
+
+/// Those of `members` who are in the organisation.
+pub(crate) async fn standings<A: Action>(
+    conn: &mut Conn,
+    permit: &Permit<A, OrgId>,
+    members: &[UserId],
+) -> Result<BTreeMap<UserId, Standing>> {
+    let mut sql = Sql::new(
+        "SELECT m.member_id, m.role, u.email FROM org_memberships m JOIN users u ON u.id = m.member_id WHERE m.org_id = ",
+    );
+    sql.bind(Arg::Id(permit.target().uuid())).push(" AND m.member_id IN (").bind_all(ids(members)).push(")");
+    let found: Vec<(UserId, String, Email)> = sql.fetch_all(conn).await?;
+    Ok(found
+        .into_iter()
+        .map(|(id, role, email)| (id, Standing { role: Role::parse(&role), email: Some(email) }))
+        .collect())
+}
+
+/// The organisation's owners, in ascending id.
+pub(crate) async fn owners<A: Action>(conn: &mut Conn, permit: &Permit<A, OrgId>) -> Result<Vec<UserId>> {
+    on!(conn, conn => sqlx::query_scalar(
+        "SELECT member_id FROM org_memberships WHERE org_id = $1 AND role = 'owner' ORDER BY member_id")
+        .bind(permit.target()).fetch_all(conn))
+}
+
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    permit: &Permit<Administer, OrgId>,
+    members: &[Member],
+) -> Result<()> {
+    let mut sql = Sql::new("INSERT INTO org_memberships (org_id, member_id, role) VALUES ");
+    for (item, member) in members.iter().enumerate() {
+        sql.push(if item == 0 { "(" } else { ", (" });
+        sql.bind(Arg::Id(permit.target().uuid())).push(", ");
+        sql.bind(Arg::Id(member.member_id.uuid())).push(", ");
+        sql.bind(Arg::Text(member.role.as_str().to_owned())).push(")");
+    }
+    sql.execute(tx).await?;
+    Ok(())
+}
+
+pub(crate) async fn set_role<A: Ranks>(
+    tx: &mut Tx,
+    permit: &Permit<A, OrgId>,
+    member: UserId,
+    role: Role,
+) -> Result<()> {
+    rows!(
+        tx,
+        sqlx::query("UPDATE org_memberships SET role = $3 WHERE org_id = $1 AND member_id = $2")
+            .bind(permit.target())
+            .bind(member)
+            .bind(role.as_str())
+    )?;
+    Ok(())
+}
+
+/// Ends memberships of the organisation, with those people's access tokens for it and its groups.
+pub(crate) async fn remove(
+    tx: &mut Tx,
+    permit: &Permit<EndMemberships, OrgId>,
+    members: &[UserId],
+) -> Result<()> {
+    let org = Arg::Id(permit.target().uuid());
+    let mut sql = Sql::new("DELETE FROM org_memberships WHERE org_id = ");
+    sql.bind(org.clone()).push(" AND member_id IN (").bind_all(ids(members)).push(")");
+    sql.execute(tx).await?;
+    let mut sql = Sql::new("DELETE FROM access_tokens WHERE user_id IN (");
+    sql.bind_all(ids(members)).push(") AND (org_id = ").bind(org.clone());
+    sql.push(" OR group_id IN (SELECT id FROM groups WHERE org_id = ").bind(org).push("))");
+    sql.execute(tx).await?;
+    Ok(())
+}
+
+/// The organisation's groups that these people are in, or that have a pending invite to or by them.
+pub(crate) async fn groups_of(
+    conn: &mut Conn,
+    permit: &Permit<EndMemberships, OrgId>,
+    members: &[UserId],
+) -> Result<Vec<GroupId>> {
+    let org = Arg::Id(permit.target().uuid());
+    let mut sql = Sql::new(
+        "SELECT m.group_id FROM group_memberships m JOIN groups g ON g.id = m.group_id WHERE g.org_id = ",
+    );
+    sql.bind(org.clone()).push(" AND m.member_id IN (").bind_all(ids(members)).push(")");
+    sql.push(
+        " UNION SELECT i.group_id FROM group_invites i JOIN groups g ON g.id = i.group_id WHERE g.org_id = ",
+    );
+    sql.bind(org).push(" AND i.state = 'pending' AND (i.invitee_id IN (").bind_all(ids(members));
+    sql.push(") OR i.inviter_id IN (").bind_all(ids(members)).push("))");
+    let found: Vec<(GroupId,)> = sql.fetch_all(conn).await?;
+    Ok(found.into_iter().map(|(id,)| id).collect())
+}
+
+/// What leaving an organisation did to its groups.
+#[derive(Default)]
+pub(crate) struct Departure {
+    /// Memberships that ended, with their roles.
+    pub(crate) left: Vec<(GroupId, UserId, Option<Role>)>,
+    /// Groups whose last owner went.
+    pub(crate) orphaned: Vec<GroupId>,
+    /// Who became their owners.
+    pub(crate) adoptions: Vec<Adoption>,
+    /// How many pending invites to or by each person were revoked.
+    pub(crate) invites_revoked: HashMap<UserId, u64>,
+}
+
+/// A group that fell to an owner of the organisation.
+pub(crate) struct Adoption {
+    pub(crate) group: GroupId,
+    pub(crate) heir: UserId,
+    pub(crate) was_member: bool,
+    pub(crate) before: Option<Role>,
+}
+
+/// Takes people out of all groups of an organisation; groups without an owner then fall to `heirs`.
+/// The caller holds the locks of the organisation and of those groups.
+pub(crate) async fn leave_groups(
+    tx: &mut Tx,
+    permit: &Permit<EndMemberships, OrgId>,
+    leaving: &[UserId],
+    heirs: &[UserId],
+) -> Result<Departure> {
+    let mut departure = Departure::default();
+    let org = Arg::Id(permit.target().uuid());
+    let mut sql = Sql::new(
+        "SELECT m.group_id, m.member_id, m.role FROM group_memberships m JOIN groups g ON g.id = m.group_id WHERE g.org_id = ",
+    );
+    sql.bind(org.clone()).push(" AND (m.role = 'owner' OR m.member_id IN (").bind_all(ids(leaving));
+    sql.push(") OR m.member_id IN (").bind_all(ids(heirs)).push(")) ORDER BY m.group_id, m.member_id");
+    let found: Vec<(GroupId, UserId, Option<String>)> = sql.fetch_all(tx).await?;
+    let mut groups: BTreeMap<GroupId, BTreeMap<UserId, Option<Role>>> = BTreeMap::new();
+    for (group, member, role) in found {
+        groups.entry(group).or_default().insert(member, role.as_deref().and_then(Role::parse));
+    }
+    for (group, members) in groups {
+        let (goes, stays): (Vec<_>, Vec<_>) =
+            members.iter().partition(|(member, _)| leaving.binary_search(member).is_ok());
+        let owns = |(_, role): &(&UserId, &Option<Role>)| **role == Some(Role::Owner);
+        if goes.iter().any(owns) && !stays.iter().any(owns) {
+            departure.orphaned.push(group);
+            departure.adoptions.extend(heirs.iter().map(|heir| Adoption {
+                group,
+                heir: *heir,
+                was_member: members.contains_key(heir),
+                before: members.get(heir).copied().flatten(),
+            }));
+        }
+        departure.left.extend(goes.into_iter().map(|(member, role)| (group, *member, *role)));
+    }
+    for chunk in departure.adoptions.chunks(MOST_ROWS) {
+        let mut sql = Sql::new("INSERT INTO group_memberships (group_id, member_id, role) VALUES ");
+        for (item, adoption) in chunk.iter().enumerate() {
+            sql.push(if item == 0 { "(" } else { ", (" }).bind(Arg::Id(adoption.group.uuid()));
+            sql.push(", ").bind(Arg::Id(adoption.heir.uuid())).push(", 'owner')");
+        }
+        sql.push(" ON CONFLICT (group_id, member_id) DO UPDATE SET role = 'owner'");
+        sql.execute(tx).await?;
+    }
+    let mut sql = Sql::new("DELETE FROM group_memberships WHERE member_id IN (");
+    sql.bind_all(ids(leaving)).push(") AND group_id IN (SELECT id FROM groups WHERE org_id = ");
+    sql.bind(org.clone()).push(")");
+    sql.execute(tx).await?;
+    departure.invites_revoked = revoke_invites(tx, org, leaving).await?;
+    Ok(departure)
+}
+
+/// Revokes the pending invites to groups of the organisation that these people received or sent.
+async fn revoke_invites(tx: &mut Tx, org: Arg, leaving: &[UserId]) -> Result<HashMap<UserId, u64>> {
+    let mut theirs = Sql::new("state = 'pending' AND (invitee_id IN (");
+    theirs.bind_all(ids(leaving)).push(") OR inviter_id IN (").bind_all(ids(leaving));
+    theirs.push(")) AND group_id IN (SELECT id FROM groups WHERE org_id = ").bind(org).push(")");
+    // A dormant link exists only while its invite is pending.
+    let mut sql = Sql::new(
+        "DELETE FROM dormant_group_invites WHERE group_invite_id IN (SELECT id FROM group_invites WHERE ",
+    );
+    sql.append(&theirs).push(")");
+    sql.execute(tx).await?;
+    let mut sql = Sql::new("UPDATE group_invites SET state = 'revoked' WHERE ");
+    sql.append(&theirs).push(" RETURNING invitee_id, inviter_id");
+    let revoked: Vec<(Option<UserId>, UserId)> = sql.fetch_all(tx).await?;
+    let mut counts = HashMap::new();
+    for (invitee, inviter) in revoked {
+        let who = invitee.filter(|id| leaving.binary_search(id).is_ok()).unwrap_or(inviter);
+        *counts.entry(who).or_default() += 1;
+    }
+    Ok(counts)
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    member_id: UserId,
+    role: String,
+    email: Email,
+}
+
+impl Keyed<MemberOrder> for Row {
+    fn key(&self, order: &MemberOrder) -> Option<Arg> {
+        match order {
+            MemberOrder::Id => None,
+            MemberOrder::Email => Some(Arg::Text(self.email.as_str().to_owned())),
+        }
+    }
+    fn id(&self) -> Arg {
+        Arg::Id(self.member_id.uuid())
+    }
+}
+
+/// A page of an organisation's members, with their addresses.
+pub(crate) async fn list(
+    conn: &mut Conn,
+    keyring: &Keyring,
+    user: &UserActor,
+    permit: &Permit<View, OrgId>,
+    filter: &MemberFilter,
+    query: &PageQuery<MemberOrder>,
+) -> Result<Page<Member>> {
+    let mut condition = Sql::new("m.org_id = ");
+    condition.bind(Arg::Id(permit.target().uuid()));
+    match filter.role {
+        Some(role) => condition.push(" AND m.role = ").bind(Arg::Text(role.as_str().to_owned())),
+        None => condition.push(" AND m.role IN ('viewer', 'editor', 'admin', 'owner')"),
+    };
+    if let Some(email) = &filter.email {
+        condition.and_name_contains(conn, "u.email", email.as_str());
+    }
+    // True, and there to bind the cursor to the caller.
+    condition.push(" AND ").bind(Arg::Id(user.id().uuid())).push(" IS NOT NULL");
+    let listing = Listing {
+        select: Sql::new(
+            "SELECT m.member_id, m.role, u.email FROM org_memberships m JOIN users u ON u.id = m.member_id",
+        ),
+        count: Sql::new("SELECT 1 AS one FROM org_memberships m JOIN users u ON u.id = m.member_id"),
+        filter: condition,
+        key: match query.order() {
+            MemberOrder::Id => None,
+            MemberOrder::Email => Some(OrderKey { sqlite: "u.email", postgres: "u.email" }),
+        },
+        id: "m.member_id",
+    };
+    let page: Page<Row> = page::fetch(conn, keyring, listing, query).await?;
+    Ok(page.map(|row| Member {
+        member_id: row.member_id,
+        email: Some(row.email),
+        // The condition lets no other text through.
+        role: Role::parse(&row.role).unwrap_or(Role::Viewer),
+    }))
+}
