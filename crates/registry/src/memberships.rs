@@ -12,6 +12,7 @@ use crate::{
     actor::Call,
     error::{ConflictKind, Denial, Error, Result},
     groups::{bulk_size, no_repeats},
+    identity::users::UserStatus,
     ids::{GroupId, UserId},
     journal::{self, Changes, Entry, Subject},
     members::{
@@ -136,7 +137,8 @@ impl Registry {
         })
     }
 
-    /// Hands a group over to one of its members. The caller, if an owner by membership, becomes admin.
+    /// Hands a group over to one of its members. The caller, if an owner by membership, becomes admin;
+    /// where somebody else decides, the present owners do.
     pub async fn transfer_group(&self, call: &Call, group: GroupId, to: UserId) -> Result<()> {
         let caller = call.user()?.id();
         if to == caller {
@@ -145,20 +147,21 @@ impl Registry {
         use_case!(self, call, |tx| {
             lock_members(&mut tx, group).await?;
             let permit: Permit<Own, GroupId> = access::permit(&mut tx, call, group).await?;
-            let present = store::memberships::standings(&mut tx, &permit, &[caller, to]).await?;
+            let present = store::memberships::standings(&mut tx, &permit, &[to]).await?;
             let heir = present.get(&to).ok_or(Error::conflict(ConflictKind::NotAMember))?;
+            let account = store::users::account(&mut tx, to).await?;
+            if account.is_none_or(|account| account.status != UserStatus::Enabled) {
+                return Err(Error::invalid("member_id", "must be somebody who can log in"));
+            }
+            let owners = store::memberships::owners(&mut tx, &permit).await?;
+            let by_owner = owners.contains(&caller);
             store::memberships::set_role(&mut tx, &permit, to, Role::Owner).await?;
-            let mut entries =
-                vec![
-                    Entry::by(&permit, "group.transferred", Subject::user(to))
-                        .with(Changes::default().field("role", &heir.role, &Some(Role::Owner))),
-                ];
-            if present.get(&caller).is_some_and(Standing::owns) {
-                store::memberships::set_role(&mut tx, &permit, caller, Role::Admin).await?;
-                entries.push(
-                    Entry::by(&permit, "member.updated", Subject::user(caller))
-                        .with(Changes::default().field("role", &Role::Owner, &Role::Admin)),
-                );
+            let risen = Changes::default().field("role", &heir.role, &Some(Role::Owner));
+            let mut entries = vec![Entry::by(&permit, "group.transferred", Subject::user(to)).with(risen)];
+            for owner in owners.into_iter().filter(|owner| *owner != to && (!by_owner || *owner == caller)) {
+                store::memberships::set_role(&mut tx, &permit, owner, Role::Admin).await?;
+                let stepped_down = Changes::default().field("role", &Role::Owner, &Role::Admin);
+                entries.push(Entry::by(&permit, "member.updated", Subject::user(owner)).with(stepped_down));
             }
             journal::commit(self, tx, call, entries, ()).await
         })
@@ -177,7 +180,7 @@ async fn keep_an_owner<A: access::Action>(
     touched: &[UserId],
     before: &BTreeMap<UserId, Standing>,
 ) -> Result<()> {
-    if store::memberships::has_owner(tx, permit).await? {
+    if !store::memberships::owners(tx, permit).await?.is_empty() {
         return Ok(());
     }
     refuse(ConflictKind::LastOwner, touched, |member| before.get(member).is_some_and(Standing::owns))

@@ -61,11 +61,11 @@ fn ids(members: &[UserId]) -> impl Iterator<Item = Arg> {
     members.iter().map(|id| Arg::Id(id.uuid()))
 }
 
-pub(crate) async fn has_owner<A: Action>(conn: &mut Conn, permit: &Permit<A, GroupId>) -> Result<bool> {
-    let owners: i64 = on!(conn, conn => sqlx::query_scalar(
-        "SELECT count(*) FROM group_memberships WHERE group_id = $1 AND role = 'owner'")
-        .bind(permit.target()).fetch_one(conn))?;
-    Ok(owners > 0)
+/// The group's owners by membership, in ascending id.
+pub(crate) async fn owners<A: Action>(conn: &mut Conn, permit: &Permit<A, GroupId>) -> Result<Vec<UserId>> {
+    on!(conn, conn => sqlx::query_scalar(
+        "SELECT member_id FROM group_memberships WHERE group_id = $1 AND role = 'owner' ORDER BY member_id")
+        .bind(permit.target()).fetch_all(conn))
 }
 
 /// Stores memberships in one statement, by an array or a JSON array.

@@ -13,10 +13,12 @@ use registry::{
     Actor, Call, Clock, Dir, GroupId, JsonObject, MemberRef, NewMember, OrgId, PageQuery, Password,
     ProfileId, Registry, Role, Secret, UserId, Within,
     groups::NewGroup,
-    identity::tokens::NewToken,
+    identity::{orgs::NewOrg, tokens::NewToken},
     profiles::NewProfile,
-    text::{Description, Email, GroupName, ProfileName, TokenName},
+    text::{Description, Email, GroupName, OrgName, ProfileName, TokenName},
 };
+
+use sqlx::types::Uuid;
 
 use super::{Engine, Opened};
 
@@ -96,33 +98,31 @@ impl World {
 
     /// An organisation that `owner` owns.
     pub async fn org(&self, owner: &Person) -> OrgId {
-        let database = &self.opened.database;
-        let id = OrgId::from(owner.id.uuid());
-        let now = match database.engine {
-            Engine::Sqlite => "0",
-            Engine::Postgres => "now()",
+        let new = NewOrg {
+            id: None,
+            name: OrgName::try_from("org").unwrap(),
+            description: Description::default(),
+            metadata: JsonObject::default(),
         };
-        let literal = database.literal(id.uuid());
-        database
-            .execute(format!(
-                "INSERT INTO orgs (id, name, created_at, updated_at) VALUES ({literal}, 'org', {now}, {now})"
-            ))
-            .await;
-        self.join(id, owner, Role::Owner).await;
-        id
+        self.create_org(&owner.call(), &new).await.unwrap().id
     }
 
     /// Makes somebody a member of an organisation.
     pub async fn join(&self, org: OrgId, person: &Person, role: Role) {
+        let first = NewMember { who: MemberRef::Id(person.id), role: role.min(Role::Admin) };
+        self.add_org_members(&self.root.call(), org, &[first]).await.unwrap();
+        if role == Role::Owner {
+            self.crown("org_memberships", "org_id", org.uuid(), person).await;
+        }
+    }
+
+    /// Makes a member an owner beside the present ones, as no request can.
+    async fn crown(&self, table: &str, column: &str, place: Uuid, person: &Person) {
         let database = &self.opened.database;
-        database
-            .execute(format!(
-                "INSERT INTO org_memberships (org_id, member_id, role) VALUES ({}, {}, '{}')",
-                database.literal(org.uuid()),
-                database.literal(person.id.uuid()),
-                role.as_str()
-            ))
-            .await;
+        let (place, member) = (database.literal(place), database.literal(person.id.uuid()));
+        let sql =
+            format!("UPDATE {table} SET role = 'owner' WHERE {column} = {place} AND member_id = {member}");
+        database.execute(sql).await;
     }
 
     /// A group in an organisation; the organisation's owners own it.
@@ -140,9 +140,12 @@ impl World {
     pub async fn admit(&self, group: GroupId, members: &[(&Person, Role)]) {
         let new: Vec<_> = members
             .iter()
-            .map(|(person, role)| NewMember { who: MemberRef::Id(person.id), role: *role })
+            .map(|(person, role)| NewMember { who: MemberRef::Id(person.id), role: (*role).min(Role::Admin) })
             .collect();
         self.add_group_members(&self.root.call(), group, &new).await.unwrap();
+        for (person, _) in members.iter().filter(|(_, role)| *role == Role::Owner) {
+            self.crown("group_memberships", "group_id", group.uuid(), person).await;
+        }
     }
 
     /// A profile in a group.
