@@ -1,2 +1,3 @@
-//! x
+//! The program `things`.
+
 fn main() {}

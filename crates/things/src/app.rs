@@ -1,0 +1,68 @@
+//! What every front holds: the registry, and how this process is set up.
+
+use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
+
+use registry::{Ids, Registry};
+
+use crate::{limits::RateLimits, telemetry::Metrics};
+
+/// Shared by every request; cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// What there is.
+pub struct Parts {
+    /// The use cases.
+    pub registry: Arc<Registry>,
+    /// How the process is set up.
+    pub options: Options,
+    /// Who has asked how often.
+    pub limits: RateLimits,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Where request ids come from.
+    pub(crate) ids: Ids,
+}
+
+/// What the configuration says to the fronts.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Requests a second that one user, or one source network without a token, may make on average;
+    /// `None` for no limit.
+    pub requests_per_second: Option<u32>,
+    /// Requests that may come at once.
+    pub burst: u32,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// Where `/health` looks for free disk space.
+    pub data_dir: Option<PathBuf>,
+    /// Whether connections are encrypted, which browsers are told to insist on.
+    pub tls: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            requests_per_second: Some(200),
+            burst: 400,
+            body_timeout: Duration::from_secs(30),
+            data_dir: None,
+            tls: false,
+        }
+    }
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(registry: Arc<Registry>, options: Options) -> Self {
+        let limits = RateLimits::new(&options);
+        Self(Arc::new(Parts { registry, options, limits, metrics: Metrics::default(), ids: Ids::default() }))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

@@ -1,0 +1,13 @@
+//! How it is said: the device registry's one binary, its HTTP API, command line and configuration.
+//!
+//! The library exists for the binary and for tests, which run the same server inside their process.
+
+mod app;
+mod auth;
+mod limits;
+pub mod rest;
+pub mod serve;
+pub mod telemetry;
+
+pub use app::{App, Options, Parts};
+pub use limits::{RateLimits, Source};

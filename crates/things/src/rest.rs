@@ -1,0 +1,69 @@
+//! The HTTP API: how the registry's use cases are said in REST.
+//!
+//! `rest/<noun>.rs` holds a noun's routes and wire types and nothing else; CONTRIBUTING.md, "Adding an
+//! endpoint", is the recipe. What is common:
+//!
+//! | module | |
+//! |---|---|
+//! | [`edge`], [`repeat`] | layers: what happens to every request |
+//! | [`extract`], [`query`], [`body`], [`etag`] | what handlers take |
+//! | [`check`] | from wire to valid |
+//! | [`list`] | parameters and pages of lists |
+//! | [`problem`] | errors |
+//! | [`openapi`] | the document |
+
+mod body;
+mod check;
+mod edge;
+mod etag;
+mod extract;
+mod groups;
+mod list;
+mod openapi;
+mod ops;
+mod problem;
+mod query;
+mod repeat;
+mod wire;
+mod wording;
+
+pub(crate) use edge::Peer;
+pub use openapi::document;
+pub use problem::Problem;
+
+use axum::{Router, http::Method, middleware};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::App;
+
+/// All routes, with what they answer.
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::frame()).merge(groups::routes()).merge(ops::routes())
+}
+
+/// The whole HTTP API.
+pub fn router(app: App) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .merge(ops::unlisted_routes())
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), repeat::to_its_end))
+        .layer(middleware::from_fn_with_state(app.clone(), edge::edge))
+        .with_state(app)
+}
+
+async fn unknown_path() -> Problem {
+    Problem::new(&problem::kinds::NOT_FOUND, "there is no such path; /docs lists what there is")
+}
+
+async fn unknown_method(method: Method) -> Problem {
+    Problem::new(&problem::kinds::METHOD, format!("this path does not take {method}"))
+}
+
+/// The panic's message is for the log; the hook has written it there with its place.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+    axum::response::IntoResponse::into_response(Problem::internal("the request's code panicked"))
+}

@@ -1,0 +1,178 @@
+//! The outermost layer: what happens to every request, whatever becomes of it. It gives the request
+//! its id, refuses what is too long, settles who asks and how often they may, and on the way out
+//! writes problems, headers, the access log and the metrics.
+
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use registry::{Actor, actor::MAX_HEADER_KEY};
+use uuid::Uuid;
+
+use super::{Problem, problem::kinds};
+use crate::{
+    App,
+    auth::{self, Identity},
+    limits::{Principal, Source},
+};
+
+/// The longest address in bytes.
+const MAX_URI: usize = 8 * 1024;
+/// The most headers, and the most bytes of them.
+const MAX_HEADERS: usize = 64;
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Under which a request is logged, journalled and answered.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(Arc<str>);
+
+impl RequestId {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The client's, if it is one, or a new one.
+    fn of(headers: &HeaderMap, app: &App) -> Self {
+        let given = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| {
+            (1..=MAX_HEADER_KEY).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+        });
+        Self(match given {
+            Some(id) => id.into(),
+            None => app.ids.make::<Uuid>(app.registry.clock().now()).simple().to_string().into(),
+        })
+    }
+}
+
+/// The other end of the connection; set by the accept loop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+impl Default for Peer {
+    fn default() -> Self {
+        Self(SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+}
+
+impl Peer {
+    /// Whom the attempts of logging in are counted against.
+    pub(crate) fn ip(self) -> std::net::IpAddr {
+        self.0.ip().to_canonical()
+    }
+
+    /// Whom requests and failed keys are counted against.
+    pub(crate) fn source(self) -> Source {
+        Source::of(self.0)
+    }
+}
+
+/// The layer.
+pub(crate) async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = RequestId::of(request.headers(), &app);
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    request.extensions_mut().insert(id.clone());
+    let mut principal = None;
+    let response = match admit(&app, &mut request, route.as_ref(), &mut principal).await {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let response = finish(&app, response, &id);
+
+    let (route, status) = (route.as_ref().map_or("", MatchedPath::as_str), response.status());
+    let took = started.elapsed();
+    app.metrics.request(&method, route, status, took);
+    log(&method, route, status, took.as_secs_f64() * 1000.0, &id, principal);
+    response
+}
+
+/// Decides whether the request goes on, and attaches who asks.
+async fn admit(
+    app: &App,
+    request: &mut Request,
+    route: Option<&MatchedPath>,
+    principal: &mut Option<Uuid>,
+) -> Result<(), Problem> {
+    if request.uri().path_and_query().is_some_and(|path| path.as_str().len() > MAX_URI) {
+        return Err(Problem::new(
+            &kinds::URI_TOO_LONG,
+            format!("the address is longer than {MAX_URI} bytes"),
+        ));
+    }
+    let bytes: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if request.headers().len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
+        let limits = format!("there are more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of them");
+        return Err(Problem::new(&kinds::HEADERS_TOO_LARGE, limits));
+    }
+    let identity = auth::identify(&app.registry, request.headers()).await;
+    let actor = match &identity {
+        Identity::User(actor) => Some(actor),
+        Identity::None(_) | Identity::Refused | Identity::Unknown(_) => None,
+    };
+    *principal = match actor {
+        Some(Actor::User(user)) => Some(user.id().uuid()),
+        _ => None,
+    };
+    if !route.is_some_and(|route| for_machines(route.as_str())) {
+        let source = request.extensions().get::<Peer>().copied().unwrap_or_default().source();
+        app.limits.request(Principal::of(actor, source))?;
+    }
+    request.extensions_mut().insert(identity);
+    Ok(())
+}
+
+/// What is asked without a person behind it, by brokers, gateways and probes: many things share a
+/// source. `/identify` and `/metadata` limit failures by themselves.
+fn for_machines(route: &str) -> bool {
+    matches!(route, "/identify" | "/metadata" | "/health" | "/ready")
+}
+
+/// Writes out the problem, if it is one, and the headers of every answer.
+fn finish(app: &App, mut response: Response, id: &RequestId) -> Response {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let mut told = problem.render(id.as_str());
+        // A 405's list of methods comes from the router.
+        if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
+            told.headers_mut().insert(header::ALLOW, allow);
+        }
+        response = told;
+    }
+    let tls = app.options.tls.then_some((header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"));
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ]
+    .into_iter()
+    .chain(tls)
+    {
+        // Pages and their assets have said something better suited already.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(X_REQUEST_ID, value);
+    }
+    response
+}
+
+/// The access log: no query strings, bodies or headers, because secrets and names get into those.
+fn log(method: &Method, route: &str, status: StatusCode, ms: f64, id: &RequestId, principal: Option<Uuid>) {
+    let request_id = id.as_str();
+    let principal = principal.map(tracing::field::display);
+    let status = status.as_u16();
+    // Machines ask thousands of times a second; what they do right is not worth a line.
+    if for_machines(route) && status < 500 {
+        tracing::debug!(target: "things::access", %method, route, status, ms, request_id, "request");
+    } else {
+        tracing::info!(target: "things::access", %method, route, status, ms, request_id, principal, "request");
+    }
+}

@@ -1,0 +1,142 @@
+//! The OpenAPI document: what the handlers' annotations say, completed here with what is true of every
+//! operation, so that no handler has to repeat it: path ids, problems, credentials, headers.
+
+use axum::http::StatusCode;
+use utoipa::{
+    OpenApi, PartialSchema, ToSchema,
+    openapi::{
+        Content, HttpMethod, KnownFormat, ObjectBuilder, Ref, RefOr, Required, ResponseBuilder, SchemaFormat,
+        Type,
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
+};
+
+use super::problem::ProblemBody;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Things",
+        description = "The device registry and access-control service of an IoT platform. \
+            Errors are RFC 9457 problems; `/problems/{code}` explains each kind.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    components(schemas(ProblemBody))
+)]
+struct Frame;
+
+/// The document without operations.
+pub(super) fn frame() -> utoipa::openapi::OpenApi {
+    let mut document = Frame::openapi();
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    let components = document.components.get_or_insert_default();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("A person's token: from POST /tokens, or an access token."));
+    components.add_security_scheme(USER, SecurityScheme::Http(bearer.build()));
+    let key = ApiKeyValue::with_description(
+        "Authorization",
+        "A thing's key: `Thing <key>`, or `External <key>` with its external key.",
+    );
+    components.add_security_scheme(THING, SecurityScheme::ApiKey(ApiKey::Header(key)));
+    document
+}
+
+/// What operations for people need; the default.
+const USER: &str = "user";
+/// What operations for things need: `security(("thing" = []))`.
+const THING: &str = "thing";
+
+/// The whole document.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let (_, mut document) = super::routes().split_for_parts();
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in [
+            (HttpMethod::Get, &mut item.get),
+            (HttpMethod::Post, &mut item.post),
+            (HttpMethod::Put, &mut item.put),
+            (HttpMethod::Patch, &mut item.patch),
+            (HttpMethod::Delete, &mut item.delete),
+        ] {
+            if let Some(operation) = operation {
+                complete(operation, path, &method);
+            }
+        }
+    }
+    document
+}
+
+fn complete(operation: &mut Operation, path: &str, method: &HttpMethod) {
+    let parameters = operation.parameters.get_or_insert_default();
+    for name in path.split(['{', '}']).skip(1).step_by(2) {
+        if !parameters.iter().any(|known| matches!(known, RefOr::T(known) if known.name == name)) {
+            parameters.push(path_id(name));
+        }
+    }
+    let tagged = returns_one(operation);
+    let parameters = operation.parameters.get_or_insert_default();
+    match method {
+        HttpMethod::Post => parameters.push(header(
+            "Idempotency-Key",
+            "Makes the request repeatable: the same key with the same request has one effect, for a day.",
+        )),
+        HttpMethod::Put if tagged => {
+            parameters.push(header(
+                "If-Match",
+                "Change it only if it is still one of these versions, by their ETags.",
+            ));
+        }
+        HttpMethod::Get if tagged => {
+            parameters.push(header("If-None-Match", "Answer 304 if it is still one of these versions."));
+        }
+        _ => {}
+    }
+    if matches!(method, HttpMethod::Get) && tagged {
+        add(operation, StatusCode::NOT_MODIFIED.as_str(), ResponseBuilder::new().description("Not modified"));
+    }
+    if operation.security.is_none() {
+        operation.security = Some(vec![SecurityRequirement::new(USER, Vec::<String>::new())]);
+    }
+    let problem = ResponseBuilder::new()
+        .description("A problem: `type` names its kind")
+        .content("application/problem+json", Content::new(Some(Ref::from_schema_name(ProblemBody::name()))));
+    add(operation, "default", problem);
+}
+
+fn path_id(name: &str) -> RefOr<Parameter> {
+    let id = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .schema(Some(id))
+        .build()
+        .into()
+}
+
+fn header(name: &str, description: &str) -> RefOr<Parameter> {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(String::schema()))
+        .build()
+        .into()
+}
+
+fn add(operation: &mut Operation, status: &str, response: ResponseBuilder) {
+    operation.responses.responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(response.build()));
+}
+
+/// Whether the operation answers with one resource, which then has an ETag: its tag is declared by
+/// `headers(("ETag"))` on its success.
+fn returns_one(operation: &Operation) -> bool {
+    operation.responses.responses.iter().any(|(status, response)| match response {
+        RefOr::T(response) => status == "200" && response.headers.contains_key("ETag"),
+        RefOr::Ref(_) => false,
+    })
+}

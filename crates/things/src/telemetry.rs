@@ -1,0 +1,5 @@
+//! What the process tells its operator: metrics and logs.
+
+pub mod metrics;
+
+pub use metrics::Metrics;

@@ -1,0 +1,124 @@
+//! Metrics, in the form Prometheus reads. Labels are closed sets: matched routes, methods, classes of
+//! status; never an id, a name or anything else a client chooses.
+
+use std::{fmt, time::Duration};
+
+use axum::http::{Method, StatusCode};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::Registry,
+};
+
+/// Everything that is counted.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    durations: Family<Route, Histogram, fn() -> Histogram>,
+    /// Open connections.
+    pub connections: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    method: Verb,
+    route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    method: Verb,
+    route: String,
+    status: Class,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Verb {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Other,
+}
+
+impl From<&Method> for Verb {
+    fn from(method: &Method) -> Self {
+        match *method {
+            Method::GET | Method::HEAD => Self::Get,
+            Method::POST => Self::Post,
+            Method::PUT => Self::Put,
+            Method::PATCH => Self::Patch,
+            Method::DELETE => Self::Delete,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// `2xx`, `3xx`, `4xx`, `5xx`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Class(u16);
+
+impl EncodeLabelValue for Class {
+    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>) -> fmt::Result {
+        fmt::Write::write_fmt(encoder, format_args!("{}xx", self.0))
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("things");
+        let requests = Family::default();
+        let durations: Family<Route, Histogram, fn() -> Histogram> = Family::new_with_constructor(|| {
+            // 0.1 ms to 2 s, each three times the one before.
+            Histogram::new((0..10).map(|step| 0.0001 * 3.0_f64.powi(step)))
+        });
+        let connections = Gauge::default();
+        registry.register("http_requests", "Requests answered", requests.clone());
+        registry.register(
+            "http_request_duration_seconds",
+            "Time to the answer's head",
+            Family::clone(&durations),
+        );
+        registry.register("http_connections", "Open connections", connections.clone());
+        registry.register(
+            "build",
+            "Which program this is",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        Self { registry, requests, durations, connections }
+    }
+}
+
+impl Metrics {
+    /// Counts an answered request.
+    pub(crate) fn request(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
+        let (method, route) = (Verb::from(method), route.to_owned());
+        let labels = Route { method, route: route.clone() };
+        self.durations.get_or_create(&labels).observe(took.as_secs_f64());
+        self.requests.get_or_create(&Request { method, route, status: Class(status.as_u16() / 100) }).inc();
+    }
+
+    /// The text that Prometheus reads.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_route_method_and_class() {
+        let metrics = Metrics::default();
+        metrics.request(&Method::HEAD, "/groups/{id}", StatusCode::NOT_FOUND, Duration::from_millis(2));
+        let text = metrics.encode().unwrap();
+        assert!(
+            text.contains(r#"things_http_requests_total{method="Get",route="/groups/{id}",status="4xx"} 1"#),
+            "{text}"
+        );
+    }
+}
