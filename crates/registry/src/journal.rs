@@ -4,7 +4,7 @@
 //! second door for a change without one. Secrets never get here: an entry names changed fields and
 //! the values of those that are not secret.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 

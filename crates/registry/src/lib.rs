@@ -145,11 +145,13 @@ impl Registry {
         &self.db.clock
     }
 
-    /// Removes what has expired: kept answers, previous keys. Expiry itself is decided where it
+    /// Removes what has expired: kept answers, previous keys, sessions, password resets. Expiry itself is decided where it
     /// matters; this only tidies up. Returns how many rows went.
     pub async fn sweep(&self) -> Result<u64> {
         let mut tx = self.db.write().await?;
-        let removed = store::replay::sweep(&mut tx).await? + store::credentials::sweep(&mut tx).await?;
+        let removed = store::replay::sweep(&mut tx).await?
+            + store::credentials::sweep(&mut tx).await?
+            + store::sessions::sweep(&mut tx).await?;
         tx.commit_raw().await?;
         Ok(removed)
     }

@@ -24,6 +24,7 @@ pub(crate) enum Arg {
 /// The query with its values, for the engine that the context infers.
 macro_rules! bound {
     ($sql:ident, $query:path) => {{
+        #[expect(clippy::disallowed_methods, reason = "this builder's text is made of literals only")]
         let mut query = $query(AssertSqlSafe($sql.text.clone()));
         for arg in &$sql.args {
             query = match arg {
