@@ -162,8 +162,9 @@ pub(crate) async fn set_password_hash(tx: &mut Tx, account: &Account, password_h
 
 /// Whether there is anybody at all.
 pub(crate) async fn any(conn: &mut Conn) -> Result<bool> {
-    let found: Option<(i64,)> = on!(conn, conn => sqlx::query_as("SELECT 1 FROM (SELECT id FROM users LIMIT 1) AS one").fetch_optional(conn))?;
-    Ok(found.is_some())
+    let found: i64 = on!(conn, conn =>
+        sqlx::query_scalar("SELECT count(*) FROM (SELECT id FROM users LIMIT 1) AS one").fetch_one(conn))?;
+    Ok(found > 0)
 }
 
 impl Keyed<UserOrder> for Row {

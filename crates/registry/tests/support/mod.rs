@@ -81,6 +81,17 @@ impl Database {
         .unwrap()
     }
 
+    /// Asks for text behind the registry's back.
+    pub async fn text(&self, sql: impl Into<String>) -> String {
+        #[expect(clippy::disallowed_methods, reason = "a test's own text")]
+        let sql = AssertSqlSafe(sql.into());
+        match self.engine {
+            Engine::Sqlite => sqlx::query_scalar(sql).fetch_one(&mut self.sqlite().await).await,
+            Engine::Postgres => sqlx::query_scalar(sql).fetch_one(&mut self.postgres().await).await,
+        }
+        .unwrap()
+    }
+
     /// An id as it is written in such a statement.
     pub fn literal(&self, id: sqlx::types::Uuid) -> String {
         match self.engine {

@@ -51,7 +51,8 @@ impl Deref for World {
     }
 }
 
-const PASSWORD: &str = "correct horse battery staple";
+/// Everybody's.
+pub const PASSWORD: &str = "correct horse battery staple";
 
 /// A registry on a database of its own, with its first administrator.
 pub async fn world(engine: Engine) -> World {
@@ -67,7 +68,8 @@ fn address(name: &str) -> Email {
     Email::try_from(format!("{name}@example.com").as_str()).unwrap()
 }
 
-async fn log_in(registry: &Registry, email: Email) -> Person {
+/// Logs somebody in.
+pub async fn log_in(registry: &Registry, email: Email) -> Person {
     static SOURCES: AtomicU32 = AtomicU32::new(0x0a00_0000);
     // Everybody comes from another network, so that nobody's attempts count for another.
     let source = Ipv4Addr::from(SOURCES.fetch_add(256, Ordering::Relaxed));
