@@ -92,6 +92,24 @@ impl Database {
         .unwrap()
     }
 
+    /// Executes a statement and keeps its transaction open: what it locked stays locked.
+    pub async fn hold(&self, sql: &str) -> Held {
+        #[expect(clippy::disallowed_methods, reason = "a test's own text")]
+        let text = |begin: &str| AssertSqlSafe(format!("{begin}; {sql}"));
+        match self.engine {
+            Engine::Sqlite => {
+                let mut conn = self.sqlite().await;
+                sqlx::raw_sql(text("BEGIN IMMEDIATE")).execute(&mut conn).await.unwrap();
+                Held::Sqlite(conn)
+            }
+            Engine::Postgres => {
+                let mut conn = self.postgres().await;
+                sqlx::raw_sql(text("BEGIN")).execute(&mut conn).await.unwrap();
+                Held::Postgres(conn)
+            }
+        }
+    }
+
     /// An id as it is written in such a statement.
     pub fn literal(&self, id: sqlx::types::Uuid) -> String {
         match self.engine {
@@ -116,6 +134,22 @@ impl Database {
 }
 
 const SQLITE_FILE: &str = "things.db";
+
+/// A transaction kept open, until it is released or dropped.
+pub enum Held {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Held {
+    /// Rolls it back.
+    pub async fn release(self) {
+        match self {
+            Self::Sqlite(conn) => conn.close().await.unwrap(),
+            Self::Postgres(conn) => conn.close().await.unwrap(),
+        }
+    }
+}
 
 /// A database with the present schema.
 pub async fn fresh(engine: Engine) -> Database {

@@ -56,7 +56,12 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 /// A registry on a database of its own, with its first administrator.
 pub async fn world(engine: Engine) -> World {
-    let opened = super::registry(engine, Clock::system()).await;
+    world_at(engine, Clock::system()).await
+}
+
+/// The same with a clock of the test's own.
+pub async fn world_at(engine: Engine, clock: Clock) -> World {
+    let opened = super::registry(engine, clock).await;
     let email = address("root");
     let password = Password::try_from(Secret::new(PASSWORD)).unwrap();
     opened.ensure_root(email.clone(), Some(password)).await.unwrap().unwrap();
