@@ -26,15 +26,16 @@ impl Presented {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let value = match (values.next(), values.next()) {
             (None, _) => return Self::Nothing,
-            (Some(value), None) => value.to_str().unwrap_or_default(),
+            (Some(value), None) => std::str::from_utf8(value.as_bytes()).unwrap_or_default(),
             // Which of two counts would be a matter of taste, and each proxy has its own.
             (Some(_), Some(_)) => return Self::Unusable,
         };
         let (scheme, credential) = value.split_once(' ').unwrap_or_default();
         let secret = || Secret::new(credential);
         match scheme {
-            _ if credential.is_empty() || credential.contains(' ') => Self::Unusable,
-            "Bearer" => Self::Token(secret()),
+            _ if credential.trim() != credential || credential.is_empty() => Self::Unusable,
+            // A token holds no white space; a key that somebody chose may.
+            "Bearer" if !credential.contains(' ') => Self::Token(secret()),
             "Thing" => Self::Key(secret()),
             "External" => Self::ExternalKey(secret()),
             _ => Self::Unusable,
@@ -86,6 +87,9 @@ mod tests {
         assert!(matches!(presented(&["Bearer x"]), Presented::Token(token) if token.expose() == "x"));
         assert!(matches!(presented(&["Thing x"]), Presented::Key(_)));
         assert!(matches!(presented(&["External x"]), Presented::ExternalKey(_)));
+        assert!(
+            matches!(presented(&["Thing my own kéy"]), Presented::Key(key) if key.expose() == "my own kéy")
+        );
         for bad in ["bearer x", "Bearer", "Bearer ", "Bearer  x", "Bearer x y", "Basic x", "x", ""] {
             assert!(matches!(presented(&[bad]), Presented::Unusable), "{bad:?}");
         }

@@ -14,6 +14,7 @@
 
 mod body;
 mod check;
+mod devices;
 mod edge;
 mod etag;
 mod extract;
@@ -24,6 +25,7 @@ mod ops;
 mod problem;
 mod query;
 mod repeat;
+mod things;
 mod wire;
 mod wording;
 
@@ -39,7 +41,11 @@ use crate::App;
 
 /// All routes, with what they answer.
 fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(openapi::frame()).merge(groups::routes()).merge(ops::routes())
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(devices::routes())
+        .merge(groups::routes())
+        .merge(things::routes())
+        .merge(ops::routes())
 }
 
 /// The whole HTTP API.

@@ -1,0 +1,98 @@
+//! What devices and brokers ask: which thing a key names, and what a thing may read of itself.
+
+use axum::{Json as Out, extract::State};
+use registry::{Call, Error, Secret, credentials::CredentialKind};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{Peer, body::Json, check::Check, extract::DeviceKey, problem::Answer};
+use crate::{App, limits::Source};
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(identify)).routes(routes!(own_metadata))
+}
+
+/// A key, and of which kind.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PresentedKey {
+    #[schema(required)]
+    key: Option<String>,
+    /// `internal` unless given.
+    #[serde(rename = "type")]
+    #[schema(value_type = Option<KeyType>)]
+    kind: Option<String>,
+}
+
+/// Whether it is the thing's key or its external key.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes registry::credentials::CredentialKind, which knows no OpenAPI")]
+enum KeyType {
+    #[schema(rename = "internal")]
+    Internal,
+    #[schema(rename = "external")]
+    External,
+}
+
+/// The thing that a key names.
+#[derive(Debug, Serialize, ToSchema)]
+struct Identified {
+    id: Uuid,
+}
+
+/// Tell which thing a key names
+///
+/// Open to whoever holds the key. Every failure is one and the same 404, and too many of them from one
+/// network are answered 429 for a moment.
+#[utoipa::path(post, path = "/identify", tag = "Devices", request_body = PresentedKey, security(()), responses((status = 200, body = Identified)))]
+async fn identify(
+    State(app): State<App>,
+    peer: Peer,
+    Json(body): Json<PresentedKey>,
+) -> Answer<Out<Identified>> {
+    let (kind, key) = Check::one(|check| {
+        let kind = match body.kind.as_deref().filter(|kind| !kind.is_empty()) {
+            None => Some(CredentialKind::Internal),
+            Some(kind) => check.valid("type", kind.parse().map_err(|()| "must be internal or external")),
+        };
+        if body.key.is_none() {
+            check.refuse("key", "is required");
+        }
+        Some((kind?, Secret::new(body.key?)))
+    })?;
+    match app.registry.identify(kind, &key).await {
+        Ok(thing) => Ok(Out(Identified { id: thing.uuid() })),
+        Err(error) => Err(failed(&app, peer.source(), error)),
+    }
+}
+
+/// A failure counts against the network it comes from; once there were too many, that is told instead.
+fn failed(app: &App, source: Source, error: Error) -> super::Problem {
+    match error {
+        Error::NotFound | Error::Unauthenticated => {
+            app.limits.key_failure(source).err().unwrap_or(error).into()
+        }
+        error => error.into(),
+    }
+}
+
+/// What a thing may read of itself.
+#[derive(Debug, Serialize, ToSchema)]
+struct OwnMetadata {
+    #[schema(value_type = Object)]
+    metadata: registry::JsonObject,
+}
+
+/// View the metadata of the thing whose key is presented
+#[utoipa::path(get, path = "/metadata", tag = "Devices", security(("thing_key" = [])), responses((status = 200, body = OwnMetadata)))]
+async fn own_metadata(State(app): State<App>, peer: Peer, key: DeviceKey) -> Answer<Out<OwnMetadata>> {
+    let found = match &key {
+        DeviceKey::Key(key) => app.registry.authenticate_thing(CredentialKind::Internal, key).await,
+        DeviceKey::External(key) => app.registry.authenticate_thing(CredentialKind::External, key).await,
+    };
+    let actor = found.map_err(|error| failed(&app, peer.source(), error))?;
+    let metadata = app.registry.own_metadata(&Call::new(actor, "")).await?;
+    Ok(Out(OwnMetadata { metadata }))
+}

@@ -1,0 +1,542 @@
+//! Things over HTTP.
+
+use std::time::Duration;
+
+use axum::{
+    Json as Out,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use registry::{
+    GroupId, OrgId, ProfileId, ThingId,
+    credentials::{ExternalKey, MAX_OVERLAP, ThingKey},
+    things::{CreatedThing, NewThing, Scope, Thing, ThingFilter, ThingOrder, ThingType, ThingUpdate},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{
+    body::{Json, OptionalJson},
+    check::{Check, Echo, RawObject},
+    etag::{IfMatch, IfNoneMatch, changed, tagged},
+    extract::{Caller, Id},
+    list::{list_query, page_body, sorts},
+    problem::Answer,
+    query::Query,
+};
+use crate::App;
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_things, merge_metadata, delete_things))
+        .routes(routes!(search_things))
+        .routes(routes!(list_things_of_org))
+        .routes(routes!(search_things_of_org))
+        .routes(routes!(list_things_of_group))
+        .routes(routes!(search_things_of_group))
+        .routes(routes!(list_things_of_profile, create_things))
+        .routes(routes!(search_things_of_profile))
+        .routes(routes!(view_thing, update_thing, move_thing, delete_thing))
+        .routes(routes!(set_external_key, clear_external_key))
+        .routes(routes!(rotate_key))
+        .routes(routes!(reveal_key))
+}
+
+/// What kind of thing it is; decides which things may command which.
+#[derive(ToSchema)]
+#[schema(as = ThingType)]
+#[expect(dead_code, reason = "describes registry::things::ThingType, which knows no OpenAPI")]
+enum TypeName {
+    #[schema(rename = "device")]
+    Device,
+    #[schema(rename = "sensor")]
+    Sensor,
+    #[schema(rename = "actuator")]
+    Actuator,
+    #[schema(rename = "controller")]
+    Controller,
+    #[schema(rename = "gateway")]
+    Gateway,
+}
+
+/// A thing. Its key is there only when it was just made, or for editors where read-back is on.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Thing)]
+pub(super) struct ThingBody {
+    id: Uuid,
+    group_id: Uuid,
+    profile_id: Uuid,
+    name: String,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = TypeName)]
+    kind: Option<ThingType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    external_key: Option<String>,
+    #[schema(value_type = Object)]
+    metadata: registry::JsonObject,
+}
+
+impl From<Thing> for ThingBody {
+    fn from(thing: Thing) -> Self {
+        Self {
+            id: thing.id.uuid(),
+            group_id: thing.group_id.uuid(),
+            profile_id: thing.profile_id.uuid(),
+            name: thing.name,
+            kind: thing.kind,
+            key: None,
+            external_key: thing.external_key,
+            metadata: thing.metadata,
+        }
+    }
+}
+
+impl From<CreatedThing> for ThingBody {
+    fn from(made: CreatedThing) -> Self {
+        Self { key: made.key.map(|key| key.expose().to_owned()), ..made.thing.into() }
+    }
+}
+
+/// Things, in the order asked for.
+#[derive(Debug, Serialize, ToSchema)]
+struct Things {
+    things: Vec<ThingBody>,
+}
+
+/// A thing to be made. Its group and profile come from the path.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewThingBody {
+    /// Chosen by the client, or made.
+    #[schema(value_type = Option<Uuid>)]
+    id: Option<String>,
+    /// Unique in the group; at most 2,400 bytes.
+    #[schema(required, min_length = 1, max_length = 1024)]
+    name: Option<String>,
+    /// `device` unless given.
+    #[serde(rename = "type")]
+    #[schema(value_type = Option<TypeName>)]
+    kind: Option<String>,
+    /// 16 to 512 bytes; made when left out.
+    #[schema(min_length = 16, max_length = 512)]
+    key: Option<String>,
+    /// 5 to 512 bytes; a serial number, EUI or asset tag.
+    #[schema(min_length = 5, max_length = 512)]
+    external_key: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<RawObject>,
+    group_id: Option<Echo>,
+    profile_id: Option<Echo>,
+}
+
+impl NewThingBody {
+    fn check(self, profile: ProfileId, check: &mut Check) -> Option<NewThing> {
+        // Which group it is shows only with the right to the profile, so it cannot be compared here.
+        check.owned("group_id", self.group_id.as_ref(), None);
+        check.owned("profile_id", self.profile_id.as_ref(), Some(&profile.to_string()));
+        let id = check.parsed("id", self.id.as_deref());
+        let name = check.required("name", self.name.as_deref());
+        let kind = check.parsed("type", self.kind.as_deref());
+        let key = own_key(self.key.as_deref(), check);
+        let external_key =
+            check.optional("external_key", self.external_key.as_deref().filter(|key| !key.is_empty()));
+        let metadata = check.object("metadata", self.metadata.as_ref());
+        Some(NewThing {
+            id,
+            name: name?,
+            kind: kind.unwrap_or_default(),
+            key,
+            external_key,
+            metadata: metadata.unwrap_or_default(),
+        })
+    }
+}
+
+/// A key that the client chose. Empty counts as left out, as Go clients send it.
+fn own_key(text: Option<&str>, check: &mut Check) -> Option<ThingKey> {
+    check.valid("key", ThingKey::custom(text.filter(|text| !text.is_empty())?))
+}
+
+/// A change to a thing; what is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ThingUpdateBody {
+    /// Unique in the group; at most 2,400 bytes.
+    #[schema(required, min_length = 1, max_length = 1024)]
+    name: Option<String>,
+    #[serde(rename = "type")]
+    #[schema(value_type = Option<TypeName>)]
+    kind: Option<String>,
+    /// A new key; the present one ends at once. The present key itself changes nothing.
+    #[schema(min_length = 16, max_length = 512)]
+    key: Option<String>,
+    /// Replaced as a whole.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<RawObject>,
+    id: Option<Echo>,
+    group_id: Option<Echo>,
+    profile_id: Option<Echo>,
+    external_key: Option<Echo>,
+}
+
+impl ThingUpdateBody {
+    /// Whether something has to be compared with the thing as it is.
+    fn echoes(&self) -> bool {
+        let echoes = [&self.id, &self.group_id, &self.profile_id, &self.external_key];
+        echoes.into_iter().flatten().any(Echo::is_given)
+    }
+
+    fn check(self, truth: Option<&Thing>, check: &mut Check) -> Option<ThingUpdate> {
+        let told = |tell: fn(&Thing) -> String| truth.map(tell);
+        check.owned("id", self.id.as_ref(), told(|thing| thing.id.to_string()).as_deref());
+        check.owned("group_id", self.group_id.as_ref(), told(|thing| thing.group_id.to_string()).as_deref());
+        check.owned(
+            "profile_id",
+            self.profile_id.as_ref(),
+            told(|thing| thing.profile_id.to_string()).as_deref(),
+        );
+        let external = truth.and_then(|thing| thing.external_key.as_deref());
+        check.owned("external_key", self.external_key.as_ref(), external);
+        let name = check.required("name", self.name.as_deref());
+        let kind = check.parsed("type", self.kind.as_deref());
+        let key = own_key(self.key.as_deref(), check);
+        let metadata = check.object("metadata", self.metadata.as_ref());
+        Some(ThingUpdate { name: name?, kind, metadata, key })
+    }
+}
+
+/// Where a thing is to go.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ThingMove {
+    /// The group, which may be the present one.
+    #[schema(value_type = Uuid)]
+    group_id: String,
+    /// A profile of that group.
+    #[schema(value_type = Uuid)]
+    profile_id: String,
+}
+
+/// Metadata to lay over a thing's own.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct MetadataUpdate {
+    #[schema(value_type = Uuid)]
+    id: String,
+    /// Each member replaces the one of the same name; none is removed.
+    #[schema(required, value_type = Object)]
+    metadata: Option<RawObject>,
+}
+
+impl MetadataUpdate {
+    fn check(self, check: &mut Check) -> Option<(ThingId, registry::JsonObject)> {
+        let id = check.valid("id", self.id.parse());
+        if self.metadata.is_none() {
+            check.refuse("metadata", "is required");
+        }
+        let metadata = check.object("metadata", self.metadata.as_ref());
+        Some((id?, metadata?))
+    }
+}
+
+/// Which things to delete.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ThingIds {
+    #[schema(value_type = Vec<Uuid>, min_items = 1, max_items = 1000)]
+    thing_ids: Vec<String>,
+}
+
+/// The external key to set.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ExternalKeyBody {
+    /// 5 to 512 bytes.
+    #[schema(required, min_length = 5, max_length = 512)]
+    key: Option<String>,
+}
+
+/// How to rotate.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Rotation {
+    /// For how many seconds the old key stays valid; 0, unless given, ends it now.
+    #[schema(minimum = 0, maximum = 604_800, default = 0)]
+    overlap: Option<u64>,
+}
+
+sorts! { ThingSort => ThingOrder: Id "id", Name "name", Kind "type" }
+
+list_query! {
+    /// Which things, and which page of them.
+    ThingQuery sorted by ThingSort {
+        /// Part of the name, upper and lower case alike (ASCII).
+        name: Option<String>,
+        /// Things whose metadata contains this JSON object.
+        #[schema(value_type = Option<Object>)]
+        #[param(value_type = Option<String>)]
+        metadata: Option<RawObject>,
+        /// Exactly this type.
+        #[serde(rename = "type")]
+        #[schema(value_type = Option<TypeName>)]
+        #[param(value_type = Option<TypeName>)]
+        kind: Option<String>,
+        /// Exactly this external key.
+        external_key: Option<String>,
+    }
+}
+
+page_body! { ThingPage of ThingQuery sorted by ThingSort, things: ThingBody }
+
+async fn list(app: &App, caller: &Caller, scope: Scope, query: ThingQuery) -> Answer<Out<ThingPage>> {
+    let filter = Check::one(|check| {
+        let external = query.external_key.as_deref().filter(|text| !text.is_empty());
+        Some(ThingFilter {
+            scope,
+            name: check.optional("name", query.name.as_deref().filter(|text| !text.is_empty())),
+            metadata: check.object("metadata", query.metadata.as_ref()),
+            kind: check.parsed("type", query.kind.as_deref()),
+            external_key: check.optional("external_key", external),
+        })
+    })?;
+    let page = app.registry.list_things(caller, &filter, &query.page()?).await?;
+    Ok(Out(ThingPage::new(page, &query)))
+}
+
+/// List the things you may see
+#[utoipa::path(get, path = "/things", tag = "Things", params(ThingQuery), responses((status = 200, body = ThingPage)))]
+async fn list_things(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ThingQuery>,
+) -> Answer<Out<ThingPage>> {
+    list(&app, &caller, Scope::Everywhere, query).await
+}
+
+/// Search the things you may see
+#[utoipa::path(post, path = "/things/search", tag = "Things", request_body = Option<ThingQuery>, responses((status = 200, body = ThingPage)))]
+async fn search_things(
+    State(app): State<App>,
+    caller: Caller,
+    OptionalJson(query): OptionalJson<ThingQuery>,
+) -> Answer<Out<ThingPage>> {
+    list(&app, &caller, Scope::Everywhere, query).await
+}
+
+/// List the things of an organisation that you may see
+#[utoipa::path(get, path = "/orgs/{id}/things", tag = "Things", params(ThingQuery), responses((status = 200, body = ThingPage)))]
+async fn list_things_of_org(
+    State(app): State<App>,
+    caller: Caller,
+    Id(org): Id<OrgId>,
+    Query(query): Query<ThingQuery>,
+) -> Answer<Out<ThingPage>> {
+    list(&app, &caller, Scope::Org(org), query).await
+}
+
+/// Search the things of an organisation that you may see
+#[utoipa::path(post, path = "/orgs/{id}/things/search", tag = "Things", request_body = Option<ThingQuery>, responses((status = 200, body = ThingPage)))]
+async fn search_things_of_org(
+    State(app): State<App>,
+    caller: Caller,
+    Id(org): Id<OrgId>,
+    OptionalJson(query): OptionalJson<ThingQuery>,
+) -> Answer<Out<ThingPage>> {
+    list(&app, &caller, Scope::Org(org), query).await
+}
+
+/// List a group's things
+#[utoipa::path(get, path = "/groups/{id}/things", tag = "Things", params(ThingQuery), responses((status = 200, body = ThingPage)))]
+async fn list_things_of_group(
+    State(app): State<App>,
+    caller: Caller,
+    Id(group): Id<GroupId>,
+    Query(query): Query<ThingQuery>,
+) -> Answer<Out<ThingPage>> {
+    list(&app, &caller, Scope::Group(group), query).await
+}
+
+/// Search a group's things
+#[utoipa::path(post, path = "/groups/{id}/things/search", tag = "Things", request_body = Option<ThingQuery>, responses((status = 200, body = ThingPage)))]
+async fn search_things_of_group(
+    State(app): State<App>,
+    caller: Caller,
+    Id(group): Id<GroupId>,
+    OptionalJson(query): OptionalJson<ThingQuery>,
+) -> Answer<Out<ThingPage>> {
+    list(&app, &caller, Scope::Group(group), query).await
+}
+
+/// List a profile's things
+#[utoipa::path(get, path = "/profiles/{id}/things", tag = "Things", params(ThingQuery), responses((status = 200, body = ThingPage)))]
+async fn list_things_of_profile(
+    State(app): State<App>,
+    caller: Caller,
+    Id(profile): Id<ProfileId>,
+    Query(query): Query<ThingQuery>,
+) -> Answer<Out<ThingPage>> {
+    list(&app, &caller, Scope::Profile(profile), query).await
+}
+
+/// Search a profile's things
+#[utoipa::path(post, path = "/profiles/{id}/things/search", tag = "Things", request_body = Option<ThingQuery>, responses((status = 200, body = ThingPage)))]
+async fn search_things_of_profile(
+    State(app): State<App>,
+    caller: Caller,
+    Id(profile): Id<ProfileId>,
+    OptionalJson(query): OptionalJson<ThingQuery>,
+) -> Answer<Out<ThingPage>> {
+    list(&app, &caller, Scope::Profile(profile), query).await
+}
+
+/// Make things on a profile, all or none; the answer shows each key, once
+#[utoipa::path(post, path = "/profiles/{id}/things", tag = "Things", request_body = Vec<NewThingBody>, responses((status = 201, body = Things)))]
+async fn create_things(
+    State(app): State<App>,
+    caller: Caller,
+    Id(profile): Id<ProfileId>,
+    Json(items): Json<Vec<NewThingBody>>,
+) -> Answer {
+    let things = Check::each(items, |item, check| item.check(profile, check))?;
+    let made = app.registry.create_things(&caller, profile, &things).await?;
+    let things = made.into_iter().map(Into::into).collect();
+    Ok((StatusCode::CREATED, Out(Things { things })).into_response())
+}
+
+/// View a thing
+#[utoipa::path(get, path = "/things/{id}", tag = "Things", responses((status = 200, body = ThingBody, headers(("ETag")))))]
+async fn view_thing(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ThingId>,
+    known: IfNoneMatch,
+) -> Answer {
+    let found = app.registry.view_thing(&caller, id).await?;
+    let (version, role) = (found.thing.version(), found.thing.role.as_str());
+    Ok(tagged(ThingBody::from(found), &version, role, &known))
+}
+
+fn as_it_is(thing: Thing) -> Response {
+    let (version, role) = (thing.version(), thing.role.as_str());
+    changed(ThingBody::from(thing), &version, role)
+}
+
+/// Change a thing
+#[utoipa::path(put, path = "/things/{id}", tag = "Things", request_body = ThingUpdateBody, responses((status = 200, body = ThingBody, headers(("ETag")))))]
+async fn update_thing(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ThingId>,
+    IfMatch(expect): IfMatch,
+    Json(body): Json<ThingUpdateBody>,
+) -> Answer {
+    let truth = if body.echoes() { Some(app.registry.view_thing(&caller, id).await?.thing) } else { None };
+    let update = Check::one(|check| body.check(truth.as_ref(), check))?;
+    Ok(as_it_is(app.registry.update_thing(&caller, id, &update, &expect).await?))
+}
+
+/// Move a thing to a profile, of this group or another
+#[utoipa::path(patch, path = "/things/{id}", tag = "Things", request_body = ThingMove, responses((status = 200, body = ThingBody, headers(("ETag")))))]
+async fn move_thing(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ThingId>,
+    Json(body): Json<ThingMove>,
+) -> Answer {
+    let (group, profile) = Check::one(|check| {
+        let group = check.valid("group_id", body.group_id.parse::<GroupId>());
+        let profile = check.valid("profile_id", body.profile_id.parse::<ProfileId>());
+        Some((group?, profile?))
+    })?;
+    Ok(as_it_is(app.registry.move_thing(&caller, id, group, profile).await?))
+}
+
+/// Lay metadata over that of several things, all or none
+#[utoipa::path(put, path = "/things", tag = "Things", request_body = Vec<MetadataUpdate>, responses((status = 200, body = Things)))]
+async fn merge_metadata(
+    State(app): State<App>,
+    caller: Caller,
+    Json(items): Json<Vec<MetadataUpdate>>,
+) -> Answer<Out<Things>> {
+    let updates = Check::each(items, MetadataUpdate::check)?;
+    let things = app.registry.merge_metadata(&caller, &updates).await?;
+    Ok(Out(Things { things: things.into_iter().map(Into::into).collect() }))
+}
+
+/// Delete a thing
+#[utoipa::path(delete, path = "/things/{id}", tag = "Things", responses((status = 204)))]
+async fn delete_thing(State(app): State<App>, caller: Caller, Id(id): Id<ThingId>) -> Answer<StatusCode> {
+    app.registry.delete_things(&caller, &[id]).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Delete things, all or none
+#[utoipa::path(patch, path = "/things", tag = "Things", request_body = ThingIds, responses((status = 204)))]
+async fn delete_things(
+    State(app): State<App>,
+    caller: Caller,
+    Json(body): Json<ThingIds>,
+) -> Answer<StatusCode> {
+    let ids = Check::ids("thing_ids", &body.thing_ids)?;
+    app.registry.delete_things(&caller, &ids).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Set or replace a thing's external key
+#[utoipa::path(patch, path = "/things/{id}/external-key", tag = "Things", request_body = ExternalKeyBody, responses((status = 200, body = ThingBody, headers(("ETag")))))]
+async fn set_external_key(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ThingId>,
+    IfMatch(expect): IfMatch,
+    Json(body): Json<ExternalKeyBody>,
+) -> Answer {
+    let key: ExternalKey = Check::one(|check| check.required("key", body.key.as_deref()))?;
+    Ok(as_it_is(app.registry.set_external_key(&caller, id, &key, &expect).await?))
+}
+
+/// Take a thing's external key away
+#[utoipa::path(delete, path = "/things/{id}/external-key", tag = "Things", responses((status = 204)))]
+async fn clear_external_key(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ThingId>,
+) -> Answer<StatusCode> {
+    app.registry.clear_external_key(&caller, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Give a thing a new key, shown once; the old one may stay valid for a while
+#[utoipa::path(post, path = "/things/{id}/key/rotate", tag = "Things", request_body = Option<Rotation>, responses((status = 201, body = ThingBody)))]
+async fn rotate_key(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ThingId>,
+    OptionalJson(rotation): OptionalJson<Rotation>,
+) -> Answer {
+    // Capped before it becomes a duration: the registry tells the limit.
+    let overlap = rotation.overlap.unwrap_or(0).min(MAX_OVERLAP.as_secs() + 1);
+    let made = app.registry.rotate_key(&caller, id, Duration::from_secs(overlap)).await?;
+    Ok((StatusCode::CREATED, Out(ThingBody::from(made))).into_response())
+}
+
+/// A thing's key.
+#[derive(Debug, Serialize, ToSchema)]
+struct RevealedKey {
+    key: String,
+}
+
+/// Reveal a thing's key, where copies are kept; the journal notes it
+#[utoipa::path(get, path = "/things/{id}/key", tag = "Things", responses((status = 200, body = RevealedKey)))]
+async fn reveal_key(State(app): State<App>, caller: Caller, Id(id): Id<ThingId>) -> Answer<Out<RevealedKey>> {
+    let found = app.registry.reveal_key(&caller, id).await?;
+    let key = found.key.ok_or(registry::Error::NotFound)?;
+    Ok(Out(RevealedKey { key: key.expose().to_owned() }))
+}
