@@ -128,6 +128,12 @@ impl Registry {
         self.db.read().await?.ping().await
     }
 
+    /// The newest migration that the database has, and the newest that this program knows.
+    pub async fn migrations(&self) -> Result<(i64, i64)> {
+        let mut conn = self.db.read().await?;
+        Ok((store::doctor::newest_migration(&mut conn).await?, store::Db::newest_migration()))
+    }
+
     /// Examines everything. On millions of things this takes seconds.
     pub async fn doctor(&self) -> Result<Vec<Finding>> {
         let mut conn = self.db.read().await?;

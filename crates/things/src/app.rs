@@ -4,7 +4,7 @@ use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use registry::{Ids, Registry};
 
-use crate::{limits::RateLimits, telemetry::Metrics};
+use crate::{health::Health, limits::RateLimits, telemetry::Metrics};
 
 /// Shared by every request; cheap to clone.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub struct Parts {
     pub limits: RateLimits,
     /// What is counted.
     pub metrics: Metrics,
+    /// Whether all is well.
+    pub(crate) health: Health,
     /// Where request ids come from.
     pub(crate) ids: Ids,
 }
@@ -56,7 +58,14 @@ impl App {
     /// Puts the parts together.
     pub fn new(registry: Arc<Registry>, options: Options) -> Self {
         let limits = RateLimits::new(&options);
-        Self(Arc::new(Parts { registry, options, limits, metrics: Metrics::default(), ids: Ids::default() }))
+        Self(Arc::new(Parts {
+            registry,
+            options,
+            limits,
+            metrics: Metrics::default(),
+            health: Health::default(),
+            ids: Ids::default(),
+        }))
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod app;
 mod auth;
+pub mod build;
+mod health;
 mod limits;
 pub mod rest;
 pub mod serve;

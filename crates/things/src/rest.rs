@@ -19,9 +19,11 @@ mod edge;
 mod etag;
 mod extract;
 mod groups;
+mod journal;
 mod list;
 mod openapi;
 mod ops;
+mod pages;
 mod problem;
 mod query;
 mod repeat;
@@ -44,6 +46,7 @@ fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(devices::routes())
         .merge(groups::routes())
+        .merge(journal::routes())
         .merge(things::routes())
         .merge(ops::routes())
 }
@@ -52,7 +55,7 @@ fn routes() -> OpenApiRouter<App> {
 pub fn router(app: App) -> Router {
     let (router, _) = routes().split_for_parts();
     router
-        .merge(ops::unlisted_routes())
+        .merge(pages::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(CatchPanicLayer::custom(panicked))

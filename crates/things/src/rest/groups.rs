@@ -84,7 +84,7 @@ struct NewGroupBody {
     #[schema(value_type = Option<Uuid>)]
     id: Option<String>,
     /// Unique in the organisation.
-    #[schema(required, min_length = 1, max_length = 254)]
+    #[schema(value_type = String, required, min_length = 1, max_length = 254)]
     name: Option<String>,
     #[schema(max_length = 1024)]
     description: Option<String>,
@@ -119,7 +119,7 @@ impl NewGroupBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct GroupUpdateBody {
-    #[schema(required, min_length = 1, max_length = 254)]
+    #[schema(value_type = String, required, min_length = 1, max_length = 254)]
     name: Option<String>,
     #[schema(max_length = 1024)]
     description: Option<String>,

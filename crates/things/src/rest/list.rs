@@ -40,13 +40,27 @@ impl<'de> Deserialize<'de> for Ignored {
 macro_rules! sorts {
     ($name:ident => $order:ident: $first:ident $first_text:literal $(, $variant:ident $text:literal)* $(,)?) => {
         /// What the list is sorted by; ties are broken by id.
-        #[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+        #[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
         pub(crate) enum $name {
             #[default]
             #[serde(rename = $first_text, alias = "")]
             $first,
             $(#[serde(rename = $text)] $variant,)*
         }
+
+        // By hand: the derive does not see names that a macro has been given.
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::Type::String)
+                    .enum_values(Some([$first_text $(, $text)*]))
+                    .default(Some($first_text.into()))
+                    .description(Some("What the list is sorted by; ties are broken by id."))
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
 
         impl From<$name> for $order {
             fn from(sort: $name) -> Self {
@@ -126,11 +140,11 @@ macro_rules! page_body {
             dir: crate::rest::list::Direction,
             /// The `cursor` of the next page, if there is one.
             #[serde(skip_serializing_if = "Option::is_none")]
-            #[schema(required = false)]
+            #[schema(value_type = String, required = false)]
             next: Option<String>,
             /// `false` when there are more than `total`; absent otherwise.
             #[serde(skip_serializing_if = "Option::is_none")]
-            #[schema(required = false)]
+            #[schema(value_type = bool, required = false)]
             total_exact: Option<bool>,
             $field: Vec<$item>,
         }

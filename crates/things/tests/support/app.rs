@@ -5,7 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use registry::{Call, Clock, Password, Registry, Secret, Timestamp, text::Email};
+use registry::{
+    Call, Clock, NewOrg, Password, Registry, Secret, Timestamp,
+    text::{Email, OrgName},
+};
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::Value;
 use things::{
@@ -82,6 +85,18 @@ impl Running {
         let (address, password, ip) = (email(address), Secret::new(password), self.address.ip());
         let session = self.registry.create_session(&call, &address, &password, ip).await.unwrap();
         self.client(session.token.unwrap().expose())
+    }
+
+    /// A new organisation of this person's; its id.
+    pub async fn org(&self, owner: &Client) -> String {
+        let call = Call::new(owner.actor(&self.registry).await, "test");
+        let new = NewOrg {
+            id: None,
+            name: OrgName::try_from("An organisation").unwrap(),
+            description: Default::default(),
+            metadata: Default::default(),
+        };
+        self.registry.create_org(&call, &new).await.unwrap().id.to_string()
     }
 
     /// A client with this token.
