@@ -23,6 +23,11 @@ pub const MAX_MEMBERS: usize = 1_000;
 /// The longest member name in bytes.
 pub const MAX_NAME_BYTES: usize = 256;
 
+/// The deepest nesting of a filter.
+pub const MAX_FILTER_DEPTH: usize = 16;
+/// The most values in a filter, members and elements in all.
+pub const MAX_FILTER_VALUES: usize = 256;
+
 /// A JSON object within the limits.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -62,6 +67,31 @@ impl JsonObject {
     /// Whether it has no members.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether it may be looked for: every value becomes part of a query, which engines bound.
+    pub fn check_filter(&self) -> Result<(), JsonError> {
+        fn values(value: &Value, depth: usize) -> Option<usize> {
+            let inner: Box<dyn Iterator<Item = &Value>> = match value {
+                Value::Object(members) => Box::new(members.values()),
+                Value::Array(items) => Box::new(items.iter()),
+                _ => return Some(1),
+            };
+            let depth = depth.checked_sub(1)?;
+            inner.map(|value| values(value, depth)).try_fold(1, |sum, count| Some(sum + count?))
+        }
+        let mut sum = 0;
+        for value in self.0.values() {
+            sum += values(value, MAX_FILTER_DEPTH - 1).ok_or_else(|| {
+                JsonError(format!("as a filter must be nested at most {MAX_FILTER_DEPTH} levels deep"))
+            })?;
+        }
+        if sum > MAX_FILTER_VALUES {
+            return Err(JsonError(format!(
+                "as a filter must hold at most {MAX_FILTER_VALUES} values in all"
+            )));
+        }
+        Ok(())
     }
 
     /// Lays `other`'s members over this object's, one level deep: an existing member is replaced
@@ -298,6 +328,17 @@ mod tests {
         assert!(refusal(r#"{"a":18446744073709551616}"#).contains("64 bits"));
         assert!(refusal(&format!(r#"{{"a":"{}"}}"#, "x".repeat(70_000))).contains("65536"));
         assert!(refusal(r#"{} {}"#).contains("valid JSON"));
+    }
+
+    #[test]
+    fn filters_have_limits_of_their_own() {
+        let nested =
+            |depth: usize| JsonObject::parse(&format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth)));
+        assert!(nested(MAX_FILTER_DEPTH).unwrap().check_filter().is_ok());
+        assert!(nested(MAX_FILTER_DEPTH + 1).unwrap().check_filter().is_err());
+        let wide = |count: usize| JsonObject::parse(&format!(r#"{{"a":[1{}]}}"#, ",1".repeat(count - 1)));
+        assert!(wide(MAX_FILTER_VALUES - 1).unwrap().check_filter().is_ok());
+        assert!(wide(MAX_FILTER_VALUES).unwrap().check_filter().is_err());
     }
 
     #[test]

@@ -36,8 +36,12 @@ pub enum TextError {
 
 /// Control characters, and those of Unicode's general category Cf (format), which includes the
 /// zero-width and bidirectional ones. The zero-width joiner stays: emoji families need it.
+///
+/// Noncharacters (Unicode §23.7) mean nothing in interchange, and SQLite takes two of them for U+FFFD.
 fn forbidden(c: char) -> bool {
     c.is_control()
+        || u32::from(c) & 0xFFFE == 0xFFFE
+        || matches!(c, '\u{FDD0}'..='\u{FDEF}')
         || matches!(c,
             '\u{00AD}' | '\u{0600}'..='\u{0605}' | '\u{061C}' | '\u{06DD}' | '\u{070F}'
             | '\u{0890}'..='\u{0891}' | '\u{08E2}' | '\u{180E}' | '\u{200B}' | '\u{200C}' | '\u{200E}'..='\u{200F}'
@@ -226,7 +230,9 @@ mod tests {
         assert_eq!(ThingName::try_from("  pump 7 ").unwrap().as_str(), "pump 7");
         assert_eq!(ThingName::try_from("Ku\u{0308}che").unwrap().as_str(), "Küche");
         assert_eq!(ThingName::try_from(" \t "), Err(TextError::Empty));
-        for bad in ["a\0b", "a\nb", "a\u{202E}b", "a\u{200B}b", "\u{FEFF}a", "a\u{2066}b"] {
+        for bad in
+            ["a\0b", "a\nb", "a\u{202E}b", "a\u{200B}b", "\u{FEFF}a", "a\u{2066}b", "a\u{FFFF}", "\u{10FFFE}"]
+        {
             assert!(matches!(ThingName::try_from(bad), Err(TextError::Forbidden(_))), "{bad:?}");
         }
         assert!(ThingName::try_from("👨\u{200D}👩\u{200D}👧").is_ok());

@@ -191,7 +191,7 @@ pub(crate) async fn list(
         condition.and_name_contains(conn, "g.name", name.as_str());
     }
     if let Some(metadata) = &filter.metadata {
-        condition.and_json_contains(conn, "g.metadata", metadata);
+        condition.and_json_contains(conn, "g.metadata", metadata)?;
     }
     let mut select = Sql::new(
         "SELECT g.id, g.org_id, g.name, g.description, g.metadata, g.created_at, g.updated_at, m.role, o.role AS org_role FROM groups g \

@@ -123,7 +123,7 @@ pub(crate) async fn list(
         condition.and_name_contains(conn, "o.name", name.as_str());
     }
     if let Some(metadata) = &filter.metadata {
-        condition.and_json_contains(conn, "o.metadata", metadata);
+        condition.and_json_contains(conn, "o.metadata", metadata)?;
     }
     let mut select = Sql::new(
         "SELECT o.id, o.name, o.description, o.metadata, o.created_at, o.updated_at, m.role, NULL AS org_role FROM orgs o \

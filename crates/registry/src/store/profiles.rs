@@ -201,7 +201,7 @@ pub(crate) async fn list(
         condition.and_name_contains(conn, "p.name", name.as_str());
     }
     if let Some(metadata) = &filter.metadata {
-        condition.and_json_contains(conn, "p.metadata", metadata);
+        condition.and_json_contains(conn, "p.metadata", metadata)?;
     }
     if let Some(content_type) = &filter.content_type {
         condition

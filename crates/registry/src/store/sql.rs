@@ -5,7 +5,11 @@ use sqlx::{AssertSqlSafe, FromRow, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{Conn, Engine, Tx, conflict::translate};
-use crate::{clock::Timestamp, error::Result, json::JsonObject};
+use crate::{
+    clock::Timestamp,
+    error::{Error, Result},
+    json::JsonObject,
+};
 
 mod contains;
 
@@ -14,7 +18,6 @@ mod contains;
 pub(crate) enum Arg {
     Id(Uuid),
     Int(i64),
-    Real(f64),
     Text(String),
     /// JSON text; bound as JSONB on PostgreSQL.
     Json(String),
@@ -30,7 +33,6 @@ macro_rules! bound {
             query = match arg {
                 Arg::Id(id) => query.bind(*id),
                 Arg::Int(number) => query.bind(*number),
-                Arg::Real(number) => query.bind(*number),
                 Arg::Text(text) => query.bind(text.clone()),
                 Arg::Json(text) => query.bind(RawJson(text.clone())),
                 Arg::Time(time) => query.bind(*time),
@@ -117,16 +119,18 @@ impl Sql {
         &mut self,
         conn: &Conn,
         column: &'static str,
-        object: &JsonObject,
-    ) -> &mut Self {
+        filter: &JsonObject,
+    ) -> Result<()> {
+        filter.check_filter().map_err(|error| Error::invalid("metadata", error.to_string()))?;
         if conn.is_postgres() {
-            return self.push(" AND ").push(column).push(" @> ").bind(Arg::Json(object.to_text()));
+            self.push(" AND ").push(column).push(" @> ").bind(Arg::Json(filter.to_text()));
+            return Ok(());
         }
-        for (name, value) in object.members() {
+        for (name, value) in filter.members() {
             self.push(" AND ");
             contains::member(self, contains::Inside::Column(column), name, value);
         }
-        self
+        Ok(())
     }
 
     #[cfg(test)]

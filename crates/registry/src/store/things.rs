@@ -353,20 +353,13 @@ pub(crate) async fn list(
     filter: &ThingFilter,
     query: &PageQuery<ThingOrder>,
 ) -> Result<Page<Thing>> {
-    let mut condition = visible.groups("t.group_id", Some("t.profile_id"));
-    let plan = search::plan(
-        conn,
-        &condition,
-        filter.name.as_ref().map(SearchText::as_str),
-        filter.metadata.as_ref(),
-    )
-    .await?;
-    condition.append(&plan.narrowed);
+    let visible = visible.groups("t.group_id", Some("t.profile_id"));
+    let mut condition = visible.clone();
     if let Some(name) = &filter.name {
         condition.and_name_contains(conn, "t.name", name.as_str());
     }
     if let Some(metadata) = &filter.metadata {
-        condition.and_json_contains(conn, "t.metadata", metadata);
+        condition.and_json_contains(conn, "t.metadata", metadata)?;
     }
     if let Some(kind) = filter.kind {
         condition.push(" AND t.type = ").bind(Arg::Text(kind.as_str().to_owned()));
@@ -374,6 +367,9 @@ pub(crate) async fn list(
     if let Some(external) = &filter.external_key {
         condition.push(" AND t.external_key = ").bind(Arg::Text(external.as_str().to_owned()));
     }
+    let name = filter.name.as_ref().map(SearchText::as_str);
+    let plan = search::plan(conn, &visible, name, filter.metadata.as_ref()).await?;
+    condition.append(&plan.narrowed);
     let mut select = Sql::new(
         "SELECT t.id, t.group_id, t.profile_id, t.name, t.type, t.external_key, t.metadata, t.key, g.org_id, m.role, o.role AS org_role \
          FROM things t JOIN groups g ON g.id = t.group_id LEFT JOIN group_memberships m ON m.group_id = t.group_id AND m.member_id = ",

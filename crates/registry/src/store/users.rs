@@ -196,7 +196,7 @@ pub(crate) async fn list(
         condition.push(" AND u.status = ").bind(Arg::Text(status.as_str().to_owned()));
     }
     if let Some(metadata) = &filter.metadata {
-        condition.and_json_contains(conn, "u.metadata", metadata);
+        condition.and_json_contains(conn, "u.metadata", metadata)?;
     }
     let same = |column| Some(OrderKey { sqlite: column, postgres: column });
     let listing = Listing {

@@ -64,7 +64,8 @@ fn holds(sql: &mut Sql, depth: usize, value: &Value) {
             sql.push(at).push(".type IN ('integer', 'real') AND ").push(at).push(".value = ");
             match number.as_i64() {
                 Some(number) => sql.bind(Arg::Int(number)),
-                None => sql.bind(Arg::Real(number.as_f64().unwrap_or(f64::NAN))),
+                // SQLite's reading of decimals is not exact to the last bit, so both sides are read by it.
+                None => sql.push("CAST(").bind(Arg::Text(number.to_string())).push(" AS REAL)"),
             };
         }
         Value::Object(members) => {
