@@ -225,6 +225,10 @@ async fn sqlite(path: &Path, connections: u32) -> Result<Pools> {
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
         .pragma("trusted_schema", "OFF")
         .pragma("cache_size", "-16000")
+        // In pages: 32 MB. Keys spread over their indexes, so a thousand things change two thousand
+        // pages; a copy back into the file after each such commit would take as long as the commit.
+        .pragma("wal_autocheckpoint", "8000")
+        .pragma("journal_size_limit", "67108864")
         .pragma("temp_store", "MEMORY");
     let pool = |most: u32| {
         SqlitePoolOptions::new()

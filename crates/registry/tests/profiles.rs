@@ -312,6 +312,29 @@ async fn a_profile_that_things_use_stays() {
 }
 
 #[tokio::test]
+async fn a_thing_never_uses_a_profile_of_another_group() {
+    for engine in engines() {
+        let Scene { world, org, group, owner, editor, .. } = scene(engine).await;
+        let other = world.group(org, "other").await;
+        let (here, there) = (world.profile(group, "here").await, world.profile(other, "there").await);
+        let thing = thing_on(&world, here, "pump").await;
+        let outcome = world.move_thing(&owner.call(), thing, group, there).await;
+        let Err(Error::Invalid(errors)) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(errors[0].field, "profile_id");
+        // Editing where it comes from is not enough.
+        let outcome = world.move_thing(&editor.call(), thing, other, there).await;
+        assert!(matches!(outcome, Err(Error::NotFound)), "{outcome:?}");
+        let moved = world.move_thing(&owner.call(), thing, other, there).await.unwrap();
+        assert_eq!((moved.group_id, moved.profile_id), (other, there));
+        assert!(matches!(world.view_thing(&editor.call(), thing).await, Err(Error::NotFound)));
+        // Whose profile it was can be deleted now, and so can the group with all that is in the other.
+        world.delete_profiles(&owner.call(), &[here]).await.unwrap();
+        world.delete_groups(&owner.call(), &[group]).await.unwrap();
+        world.view_thing(&owner.call(), thing).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn lists_filter_sort_and_page() {
     for engine in engines() {
         let Scene { world, org, group, owner, viewer, stranger, .. } = scene(engine).await;

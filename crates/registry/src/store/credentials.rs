@@ -1,4 +1,7 @@
 //! The credential index, the sealed copies, and the installation's canary.
+//!
+//! Whoever claims a value writes it into `things` first and into the index second, so that two who
+//! claim the same one wait for each other in the same order.
 
 use super::{Conn, Engine, Tx, conflict::translate, on, rows};
 use crate::{
@@ -34,6 +37,7 @@ pub(crate) async fn replace_key(
     not_after: Option<Timestamp>,
 ) -> Result<()> {
     let thing = permit.target();
+    rows!(tx, sqlx::query("UPDATE things SET key = $2 WHERE id = $1").bind(thing).bind(verifier.as_str()))?;
     rows!(
         tx,
         sqlx::query("DELETE FROM credential_index WHERE thing_id = $1 AND kind = 'previous'").bind(thing)
@@ -50,7 +54,6 @@ pub(crate) async fn replace_key(
             .bind(verifier.as_str())
             .bind(thing)
     )?;
-    rows!(tx, sqlx::query("UPDATE things SET key = $2 WHERE id = $1").bind(thing).bind(verifier.as_str()))?;
     rows!(tx, sqlx::query("DELETE FROM thing_key_material WHERE thing_id = $1").bind(thing))?;
     if let Some(sealed) = sealed {
         rows!(
@@ -72,6 +75,12 @@ pub(crate) async fn set_external<A: Action>(
     let thing = permit.target();
     rows!(
         tx,
+        sqlx::query("UPDATE things SET external_key = $2 WHERE id = $1")
+            .bind(thing)
+            .bind(external.map(|(key, _)| key))
+    )?;
+    rows!(
+        tx,
         sqlx::query("DELETE FROM credential_index WHERE thing_id = $1 AND kind = 'external'").bind(thing)
     )?;
     if let Some((_, verifier)) = external {
@@ -84,12 +93,6 @@ pub(crate) async fn set_external<A: Action>(
             .bind(thing)
         )?;
     }
-    rows!(
-        tx,
-        sqlx::query("UPDATE things SET external_key = $2 WHERE id = $1")
-            .bind(thing)
-            .bind(external.map(|(key, _)| key))
-    )?;
     Ok(())
 }
 

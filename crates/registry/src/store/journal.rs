@@ -86,7 +86,7 @@ pub(crate) async fn append(tx: &mut Tx, call: &Call, entries: &[Entry]) -> Resul
             sqlx::query(
                 "INSERT INTO journal (at, org_id, group_id, actor_kind, actor_id, via, action, subject_kind, subject_id, subject_name, changes, request_id) \
                  SELECT $1, unhex(value ->> 0), unhex(value ->> 1), $2, $3, value ->> 2, value ->> 3, value ->> 4, unhex(value ->> 5), value ->> 6, value ->> 7, $4 \
-                 FROM json_each($5) ORDER BY key")
+                 FROM jsonb_each($5) ORDER BY key")
                 .bind(now)
                 .bind(actor_kind)
                 .bind(actor_id)

@@ -89,7 +89,7 @@ pub(crate) async fn insert(
                 .map(|member| json!([member.member_id.uuid().as_simple().to_string(), member.role.as_str()]))
                 .collect();
             sqlx::query(
-                "INSERT INTO group_memberships (group_id, member_id, role) SELECT $1, unhex(value ->> 0), value ->> 1 FROM json_each($2)")
+                "INSERT INTO group_memberships (group_id, member_id, role) SELECT $1, unhex(value ->> 0), value ->> 1 FROM jsonb_each($2)")
                 .bind(permit.target())
                 .bind(serde_json::to_string(&rows).map_err(Error::internal)?)
                 .execute(conn)

@@ -78,7 +78,7 @@ pub(crate) async fn insert(tx: &mut Tx, group: &Permit<Edit, GroupId>, profiles:
             sqlx::query(
                 "INSERT INTO profiles (id, group_id, name, config, metadata) \
                  SELECT unhex(value ->> 0), $1, value ->> 1, value ->> 2, value ->> 3 \
-                 FROM json_each($2) ORDER BY key",
+                 FROM jsonb_each($2) ORDER BY key",
             )
             .bind(group.target())
             .bind(serde_json::to_string(&rows).map_err(Error::internal)?)

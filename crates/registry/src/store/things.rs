@@ -65,7 +65,8 @@ impl Row {
 }
 
 /// Stores things with their credentials: three statements, however many there are. PostgreSQL
-/// unnests typed arrays, SQLite a JSON array with hexadecimal bytes.
+/// unnests typed arrays, SQLite a JSON array with hexadecimal bytes (`jsonb_each`, because `json_each`
+/// would write each row as text and every `->>` read it anew).
 pub(crate) async fn insert(tx: &mut Tx, profile: &Permit<Edit, ProfileId>, things: &[NewRow]) -> Result<()> {
     let (group, profile) = (profile.home().group, profile.target());
     let ids = || things.iter().map(|thing| thing.id.uuid());
@@ -135,7 +136,7 @@ pub(crate) async fn insert(tx: &mut Tx, profile: &Permit<Edit, ProfileId>, thing
             sqlx::query(
                 "INSERT INTO things (id, group_id, profile_id, name, type, metadata, key, external_key) \
                  SELECT unhex(value ->> 0), $1, $2, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 \
-                 FROM json_each($3) ORDER BY key")
+                 FROM jsonb_each($3) ORDER BY key")
                 .bind(group)
                 .bind(profile)
                 .bind(array(rows)?)
@@ -146,7 +147,7 @@ pub(crate) async fn insert(tx: &mut Tx, profile: &Permit<Edit, ProfileId>, thing
                 index.iter().map(|(verifier, id, kind)| json!([verifier.as_str(), hex(id.uuid()), kind]));
             sqlx::query(
                 "INSERT INTO credential_index (verifier, thing_id, kind) \
-                 SELECT value ->> 0, unhex(value ->> 1), value ->> 2 FROM json_each($1)",
+                 SELECT value ->> 0, unhex(value ->> 1), value ->> 2 FROM jsonb_each($1)",
             )
             .bind(array(rows)?)
             .execute(&mut *conn)
@@ -156,7 +157,7 @@ pub(crate) async fn insert(tx: &mut Tx, profile: &Permit<Edit, ProfileId>, thing
                 let rows = copies.iter().map(|(id, sealed)| json!([hex(*id), to_hex(sealed)]));
                 sqlx::query(
                     "INSERT INTO thing_key_material (thing_id, sealed) \
-                     SELECT unhex(value ->> 0), unhex(value ->> 1) FROM json_each($1)",
+                     SELECT unhex(value ->> 0), unhex(value ->> 1) FROM jsonb_each($1)",
                 )
                 .bind(array(rows)?)
                 .execute(conn)
@@ -250,7 +251,7 @@ pub(crate) async fn update_metadata(
             .await
             .map(drop),
         Engine::Sqlite(conn) => sqlx::query(
-            "UPDATE things SET metadata = u.value ->> 1 FROM json_each($1) AS u WHERE things.id = unhex(u.value ->> 0)")
+            "UPDATE things SET metadata = u.value ->> 1 FROM jsonb_each($1) AS u WHERE things.id = unhex(u.value ->> 0)")
             .bind(array(things().map(|thing| json!([thing.id.uuid().as_simple().to_string(), thing.metadata.to_text()])))?)
             .execute(conn)
             .await

@@ -9,6 +9,8 @@
     reason = "a test that cannot have its database cannot go on"
 )]
 
+pub mod log_ins;
+pub mod orgs;
 pub mod people;
 
 use std::{
