@@ -180,6 +180,30 @@ async fn what_clashes_is_told_by_item_and_nothing_is_made() {
 }
 
 #[tokio::test]
+async fn a_repeated_request_has_one_effect_and_one_answer() {
+    for engine in engines() {
+        let Scene { world, group, admin, .. } = scene(engine).await;
+        let new = [NewProfile { config: Some(config(r#"{"x":[1,null]}"#)), ..named("once") }];
+        let call = |key: &str, body: &str| admin.call().repeatable("create", key, body.as_bytes());
+        let first_answer = world.create_profiles(&call("1", "body"), group, &new).await.unwrap();
+        let second = world.create_profiles(&call("1", "body"), group, &new).await.unwrap();
+        assert_eq!(first_answer, second);
+        let other = world.create_profiles(&call("1", "other body"), group, &new).await;
+        assert!(matches!(other, Err(Error::ReplayMismatch)), "{other:?}");
+        let Err(Error::Conflict(_)) = world.create_profiles(&call("2", "body"), group, &new).await else {
+            panic!()
+        };
+        assert_eq!(profiles_in(&world, group).await, 1);
+        let gone = [first_answer[0].id];
+        for _ in 0..2 {
+            world.delete_profiles(&call("3", "body"), &gone).await.unwrap();
+        }
+        let again = world.delete_profiles(&call("4", "body"), &gone).await;
+        assert!(matches!(again, Err(Error::NotFound)), "{again:?}");
+    }
+}
+
+#[tokio::test]
 async fn each_role_may_what_it_may() {
     for engine in engines() {
         let s = scene(engine).await;
