@@ -126,13 +126,29 @@ impl Registry {
             }
         }
         tx.commit_raw().await?;
-        Ok(Arc::new(Self {
-            db,
-            keyring: settings.keyring,
-            ids: Ids::default(),
-            readback: settings.readback,
-            identity,
-        }))
+        Ok(Self::with(db, identity, settings.keyring, settings.readback))
+    }
+
+    /// Connects to a database that is there already and changes nothing in it: for examinations. The
+    /// keys are checked only where the schema is this program's.
+    pub async fn attach(settings: Settings) -> Result<Arc<Self>> {
+        let identity = identity::Identity::new(&settings)?;
+        let db = Db::connect(&settings.database_url, settings.connections, settings.clock).await?;
+        let applied = store::doctor::newest_migration(&mut db.read().await?).await?;
+        if applied == Db::newest_migration() {
+            // Rolled back: a database without a canary is left without.
+            store::credentials::check_canary(&mut db.write().await?, &settings.keyring).await?;
+        }
+        Ok(Self::with(db, identity, settings.keyring, settings.readback))
+    }
+
+    fn with(
+        db: Db,
+        identity: identity::Identity,
+        keyring: Keyring,
+        readback: credentials::Readback,
+    ) -> Arc<Self> {
+        Arc::new(Self { db, keyring, ids: Ids::default(), readback, identity })
     }
 
     /// What a person calls the database engine: `SQLite` or `PostgreSQL`.

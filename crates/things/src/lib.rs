@@ -5,6 +5,8 @@
 mod app;
 mod auth;
 pub mod build;
+pub mod cli;
+pub mod config;
 mod health;
 mod limits;
 pub mod rest;

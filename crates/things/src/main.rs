@@ -1,3 +1,7 @@
 //! The program `things`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    things::cli::main()
+}

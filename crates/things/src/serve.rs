@@ -2,6 +2,7 @@
 //! Own code rather than `axum::serve`, which has none of these limits.
 
 mod connection;
+pub mod tls;
 mod watched;
 
 use std::{io, sync::Arc, time::Duration};

@@ -1,5 +1,6 @@
 //! What the process tells its operator: metrics and logs.
 
+pub(crate) mod logs;
 pub mod metrics;
 
 pub use metrics::Metrics;

@@ -1,5 +1,12 @@
 //! Groups over HTTP, on every engine.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where it cannot go on"
+)]
+
 #[path = "support/app.rs"]
 mod app;
 

@@ -1,5 +1,12 @@
 //! Health, the OpenAPI document, and the pages.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where it cannot go on"
+)]
+
 #[path = "support/app.rs"]
 mod app;
 

@@ -36,7 +36,7 @@ pub(crate) fn of(path: &Path, message: &str) -> Problem {
     }
     let (field, message) = plain(message);
     if let Some(field) = field
-        && path.iter().last().is_none_or(|last| !matches!(last, Segment::Map { key } if key == field))
+        && path.iter().next_back().is_none_or(|last| !matches!(last, Segment::Map { key } if key == field))
     {
         if !place.is_empty() {
             place.push('.');
@@ -54,9 +54,8 @@ fn plain(message: &str) -> (Option<&str>, String) {
     let quoted = |text: &'_ str| -> Vec<String> {
         text.split('`').skip(1).step_by(2).filter(|name| !name.is_empty()).map(str::to_owned).collect()
     };
-    let named = |rest: &str| rest.find('`').map(|at| at);
     if let Some(rest) = message.strip_prefix("unknown field `") {
-        let end = named(rest).unwrap_or(rest.len());
+        let end = rest.find('`').unwrap_or(rest.len());
         let (field, rest) = rest.split_at(end);
         let known = quoted(rest.get(1..).unwrap_or_default());
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

@@ -1,0 +1,192 @@
+//! The command line.
+//!
+//! Exit codes: 0 all went well, 1 something failed, 2 the command line or the configuration is wrong,
+//! 3 `things doctor` found an error.
+
+mod doctor;
+mod serve;
+mod setup;
+
+use std::{
+    error::Error,
+    fmt,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Arg, ArgMatches, Command};
+
+use crate::{
+    build,
+    config::{Config, OPTIONS, Sources, default_file},
+    telemetry::logs,
+};
+
+/// Why the program ends before its time.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command line or the configuration is wrong.
+    Usage(String),
+    /// Something did not work.
+    Failed(String),
+    /// The doctor found an error, and has told it.
+    Unwell,
+}
+
+impl Failure {
+    /// What was being done, and everything known about why it did not work. For the person at the
+    /// terminal, who owns the database: unlike a client they see what is behind an error.
+    pub(crate) fn to(what: &str, error: &(dyn Error + 'static)) -> Self {
+        let mut text = format!("cannot {what}: {error}");
+        let internal = error.downcast_ref::<registry::Error>();
+        if let Some(registry::Error::Internal(source)) = internal {
+            text = format!("cannot {what}: {source}");
+        }
+        let mut cause = internal.map_or_else(|| error.source(), |_| error.source().and_then(Error::source));
+        while let Some(error) = cause {
+            let more = error.to_string();
+            if !text.contains(&more) {
+                text.push_str(&format!(": {more}"));
+            }
+            cause = error.source();
+        }
+        Self::Failed(text)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(text) | Self::Failed(text) => f.write_str(text),
+            Self::Unwell => f.write_str("the examination found errors"),
+        }
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // If even this cannot be written there is nobody to tell.
+            let _ = writeln!(io::stderr(), "things: {failure}");
+            ExitCode::from(match failure {
+                Failure::Failed(_) => 1,
+                Failure::Usage(_) => 2,
+                Failure::Unwell => 3,
+            })
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let matches = command().get_matches();
+    let asked = matches.subcommand().map(|(name, matches)| (name, matches.subcommand_name()));
+    if let Some(("config", Some("default"))) = asked {
+        return print(&default_file());
+    }
+    let config = Config::load(&sources(&matches)).map_err(|error| Failure::Usage(error.to_string()))?;
+    if let Some(("config", _)) = asked {
+        return print(&config.show());
+    }
+    start_logs(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::to("start", &error))?;
+    match asked {
+        Some(("migrate", _)) => runtime.block_on(setup::migrate(&config)),
+        Some(("doctor", _)) => runtime.block_on(doctor::examine(&config)),
+        _ => runtime.block_on(serve::serve(&config)),
+    }
+}
+
+/// Writes for a person, or a program, on the other end of the standard output.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()) {
+        // `things config show | head` is nobody's fault.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::to("write", &error)),
+        _ => Ok(()),
+    }
+}
+
+fn start_logs(config: &Config) -> Result<(), Failure> {
+    let filter = logs::filter(config.log()).map_err(|error| Failure::Usage(format!("log: {error}")))?;
+    logs::start(filter);
+    for variable in config.unknown_variables() {
+        tracing::warn!(variable, "this environment variable is not an option; it is ignored");
+    }
+    // Two providers could be compiled in one day; then none is the default, and rustls would panic.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    Ok(())
+}
+
+fn command() -> Command {
+    let mut command = Command::new("things")
+        .about("The device registry and access-control service of an IoT platform")
+        .version(build::VERSION)
+        .long_version(format!("{} (commit {}, built {})", build::VERSION, build::COMMIT, build::TIME))
+        .after_help(
+            "Without a command it serves. Options can also stand in things.toml or the environment; \
+             things.default.toml lists all of them.\n\n\
+             Exit codes: 0 all went well, 1 something failed, 2 the command line or the configuration is wrong, \
+             3 the doctor found an error.",
+        )
+        .subcommand(Command::new("serve").about("Run the service (the default)"))
+        .subcommand(Command::new("migrate").about("Make the database, or bring its schema up to date, and end"))
+        .subcommand(
+            Command::new("config")
+                .about("Look at the configuration")
+                .subcommand_required(true)
+                .subcommand(
+                    Command::new("show").about("Print what is in force and where it comes from, without secrets"),
+                )
+                .subcommand(Command::new("default").about("Print every option with its default and what it is for")),
+        )
+        .subcommand(
+            Command::new("doctor")
+                .about("Examine the database, its rows, the keys, the clock and the disk; changes nothing"),
+        )
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .global(true)
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("Read this file instead of ./things.toml [env: THINGS_CONFIG]"),
+        );
+    for option in OPTIONS {
+        if let Some(placeholder) = option.flag {
+            let default = option.default.map(|default| format!(" [default: {}]", default.trim_matches('"')));
+            let help = format!("{} [env: {}]{}", option.help, option.variable(), default.unwrap_or_default());
+            let flag =
+                Arg::new(option.key).long(option.flag_name()).value_name(placeholder).global(true).help(help);
+            command = command.arg(flag);
+        }
+    }
+    command
+}
+
+fn sources(matches: &ArgMatches) -> Sources {
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, value)| name.starts_with("THINGS_") && !value.is_empty())
+        .collect();
+    let named =
+        environment.iter().find(|(name, _)| name == "THINGS_CONFIG").map(|(_, file)| PathBuf::from(file));
+    let flags = OPTIONS
+        .iter()
+        .filter(|option| option.flag.is_some())
+        .filter_map(|option| Some((option.key, matches.get_one::<String>(option.key)?.clone())))
+        .collect();
+    Sources { file: matches.get_one::<PathBuf>("config").cloned().or(named), environment, flags }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::command().debug_assert();
+    }
+}

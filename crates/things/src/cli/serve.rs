@@ -1,0 +1,215 @@
+//! `things serve`: puts everything together, says so, and runs until it is told to stop.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, extract::State, http::header, response::IntoResponse, routing::get};
+use prometheus_client::metrics::gauge::Gauge;
+use registry::{Password, Registry, RootMade, Secret, text::Email};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+
+use super::{Failure, print, setup};
+use crate::{
+    App, build,
+    config::Config,
+    limits::RateLimits,
+    rest,
+    serve::{Limits, Server, Stop, Stopping, tls},
+};
+
+/// How often what has expired is removed.
+const SWEEP: Duration = Duration::from_secs(3600);
+/// How long the database may take to let go.
+const CLOSE: Duration = Duration::from_millis(1500);
+
+pub(super) async fn serve(config: &Config) -> Result<(), Failure> {
+    let mut stops = Stops::listen()?;
+    let (stop, stopping) = Stop::switch();
+    let (registry, mut serving) = tokio::select! {
+        started = start(config, stopping) => started?,
+        // What a start does is done in transactions.
+        _ = stops.next() => return Ok(()),
+    };
+    tokio::select! {
+        // A listener ends only when told to.
+        ended = &mut serving => return Err(Failure::Failed(format!("the listener ended: {ended:?}"))),
+        name = stops.next() => {
+            tracing::info!(signal = name, "stopping: no new connections; requests under way may end; a second signal stops at once");
+        }
+    }
+    stop.now();
+    let drained = tokio::select! {
+        drained = &mut serving => drained.unwrap_or(false),
+        name = stops.next() => {
+            return Err(Failure::Failed(format!("stopped at once by a second signal ({name})")));
+        }
+    };
+    if !drained {
+        tracing::warn!("some requests did not end in time and were cut off");
+    }
+    if tokio::time::timeout(CLOSE, registry.close()).await.is_err() {
+        tracing::warn!("the database did not let go in time");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Gets everything going; the task ends once `stopping` and all requests have ended, and tells
+/// whether they did in time.
+async fn start(config: &Config, stopping: Stopping) -> Result<(Arc<Registry>, JoinHandle<bool>), Failure> {
+    // Before anything is changed: two services on one port is the commonest mistake.
+    let http = bind("http", config.http()).await?;
+    let metrics = match config.metrics() {
+        Some(address) => Some(bind("metrics", address).await?),
+        None => None,
+    };
+    let tls = match config.tls() {
+        Some((certificate, key)) => Some(
+            tls::acceptor(certificate, key).map_err(|error| Failure::to("use the certificate", &error))?,
+        ),
+        None => None,
+    };
+    let registry = setup::open(config).await?;
+    let root = root(config, &registry).await?;
+    let app = App::new(Arc::clone(&registry), config.options());
+
+    let address = http.local_addr().map_err(|error| Failure::to("listen", &error))?;
+    let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
+    print(&banner(config, &registry, address, metrics_address, root.as_ref()))?;
+    tracing::info!(version = build::VERSION, %address, engine = registry.engine(), "serving");
+    if tls.is_none() && !address.ip().is_loopback() {
+        tracing::warn!(%address, "the API speaks plain HTTP to other machines: passwords and keys can be read on the way; set tls_cert and tls_key, or put a proxy in front");
+    }
+    RateLimits::tidy_regularly(&app);
+    look_after(&registry);
+
+    let connections = app.metrics.connections.clone();
+    if let Some(listener) = metrics {
+        let limits = Limits { connections: 16, drain: Duration::ZERO, ..Limits::default() };
+        let router = metrics_router(app.clone());
+        let server = Server { router, limits, tls: None, connections: Gauge::default() };
+        tokio::spawn(server.run(listener, stopping.clone()));
+    }
+    let server = Server { router: rest::router(app), limits: config.limits(), tls, connections };
+    Ok((registry, tokio::spawn(server.run(http, stopping))))
+}
+
+async fn bind(option: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    let what = format!("listen on {address} (option {option}, flag --{option})");
+    TcpListener::bind(address).await.map_err(|error| Failure::to(&what, &error))
+}
+
+/// Makes the first account where there is none.
+async fn root(config: &Config, registry: &Registry) -> Result<Option<RootMade>, Failure> {
+    let (email, password) = config.admin();
+    let wrong = |option: &str, error: &dyn std::fmt::Display| Failure::Usage(format!("{option}: {error}"));
+    let email = Email::try_from(email).map_err(|error| wrong("admin_email", &error))?;
+    let password = match password {
+        Some(secret) => {
+            Some(Password::try_from(Secret::clone(secret)).map_err(|error| wrong("admin_password", &error))?)
+        }
+        None => None,
+    };
+    registry.ensure_root(email, password).await.map_err(|error| match error {
+        registry::Error::Invalid(_) => wrong("admin_email or admin_password", &error),
+        error => Failure::to("make the first account", &error),
+    })
+}
+
+/// What a person sees first.
+fn banner(
+    config: &Config,
+    registry: &Registry,
+    address: SocketAddr,
+    metrics: Option<SocketAddr>,
+    root: Option<&RootMade>,
+) -> String {
+    let url = config.public_url(address);
+    let metrics = metrics.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics"));
+    let mut text = format!(
+        "Things {}\n\n  database   {}, {}\n  API        {url} (read and try it: {url}/docs)\n  metrics    {metrics}\n  keys       {}\n",
+        build::VERSION,
+        registry.engine(),
+        config.shown_database_url(),
+        setup::key_place(config),
+    );
+    let Some(root) = root else { return text };
+    text.push_str("             Keep a copy of the keys, apart from the database's backups: without them no device\n             can authenticate.\n");
+    text.push_str(&format!(
+        "\nThis is the first start. The platform's administrator:\n\n  e-mail     {}\n",
+        root.email
+    ));
+    let shown = match &root.generated {
+        Some(password) => {
+            text.push_str(&format!(
+                "  password   {}\n             It is shown only now.\n",
+                password.expose()
+            ));
+            password.expose()
+        }
+        None => {
+            text.push_str("  password   as configured\n");
+            "…"
+        }
+    };
+    let body = serde_json::json!({"email": root.email.as_str(), "password": shown});
+    text.push_str(&format!(
+        "\nLog in next; the answer's token goes into the header `Authorization: Bearer <token>`:\n\n  \
+         curl -s {url}/tokens -H 'Content-Type: application/json' \\\n    -d '{body}'\n\n"
+    ));
+    text
+}
+
+/// Removes what has expired, and looks once for rows that break an invariant.
+fn look_after(registry: &Arc<Registry>) {
+    let registry = Arc::clone(registry);
+    tokio::spawn(async move {
+        match registry.audit_rows().await {
+            Ok(findings) => {
+                for finding in findings {
+                    tracing::warn!(subject = finding.subject, advice = finding.advice, "{}", finding.message);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot look for rows that break an invariant"),
+        }
+        loop {
+            match registry.sweep().await {
+                Ok(0) => {}
+                Ok(removed) => tracing::debug!(removed, "removed what had expired"),
+                Err(error) => tracing::warn!(%error, "cannot remove what has expired"),
+            }
+            tokio::time::sleep(SWEEP).await;
+        }
+    });
+}
+
+fn metrics_router(app: App) -> Router {
+    async fn metrics(State(app): State<App>) -> impl IntoResponse {
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        ([(header::CONTENT_TYPE, kind)], app.metrics.encode().unwrap_or_default())
+    }
+    Router::new().route("/metrics", get(metrics)).with_state(app)
+}
+
+/// SIGTERM and SIGINT.
+struct Stops {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stops {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::to("listen to signals", &error));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! How the process is set up: defaults, then the file, then the environment, then flags. Whatever is
+//! wrong is told with the option's name and where it was set.
+
+mod options;
+mod show;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    error::Kind,
+    providers::{Format, Toml},
+    util::nest,
+    value::{Dict, Map, Value},
+};
+use registry::{Keyring, Secret, credentials::Readback};
+use serde::{Deserialize, Deserializer};
+
+use options::Opt;
+pub(crate) use options::{OPTIONS, default_file};
+
+use crate::{app::Options, serve::Limits};
+
+/// The file that is read when none is named.
+const FILE: &str = "things.toml";
+
+/// The configuration, valid.
+pub struct Config {
+    raw: Raw,
+    figment: Figment,
+    unknown_variables: Vec<String>,
+}
+
+/// The sources hold secrets in clear.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.raw.fmt(f)
+    }
+}
+
+/// What cannot be used, and why: for the person who starts the program.
+#[derive(Debug, PartialEq)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    data_dir: PathBuf,
+    #[serde(default, deserialize_with = "secret")]
+    database_url: Option<Secret>,
+    http: SocketAddr,
+    metrics: Listener,
+    public_url: Option<String>,
+    admin_email: String,
+    #[serde(default, deserialize_with = "secret")]
+    admin_password: Option<Secret>,
+    log: String,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    registration: Registration,
+    session_days: u32,
+    keys: Keys,
+    limits: RawLimits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    readback: ReadbackPolicy,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    database_connections: u32,
+    connections: u32,
+    requests_per_second: u32,
+    burst: u32,
+    head_seconds: u32,
+    body_seconds: u32,
+    idle_seconds: u32,
+    drain_seconds: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Registration {
+    Open,
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ReadbackPolicy {
+    Editor,
+    Never,
+}
+
+/// An address, or none.
+#[derive(Debug)]
+struct Listener(Option<SocketAddr>);
+
+impl<'de> Deserialize<'de> for Listener {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        match text.as_str() {
+            "off" => Ok(Self(None)),
+            address => address.parse().map(|address| Self(Some(address))).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.filter(|text| !text.is_empty()).map(Secret::new))
+}
+
+/// Where the configuration comes from.
+#[derive(Default)]
+pub(crate) struct Sources {
+    /// The file that was named.
+    pub(crate) file: Option<PathBuf>,
+    /// The environment.
+    pub(crate) environment: Vec<(String, String)>,
+    /// Option names with the flags' values.
+    pub(crate) flags: Vec<(&'static str, String)>,
+}
+
+impl Config {
+    /// Puts the sources together and checks everything.
+    pub(crate) fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let mut figment = Figment::new();
+        for option in OPTIONS {
+            if let Some(default) = option.default {
+                figment = figment.merge(Given { option, text: default, from: "the default".to_owned() });
+            }
+        }
+        let file = match &sources.file {
+            Some(file) if !file.is_file() => {
+                return Err(ConfigError(format!("the configuration file {} does not exist", file.display())));
+            }
+            Some(file) => file.as_path(),
+            None => Path::new(FILE),
+        };
+        if file.is_file() {
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        for option in OPTIONS {
+            let variable = option.variable();
+            if let Some((_, text)) = sources.environment.iter().find(|(name, _)| *name == variable) {
+                figment = figment.merge(Given { option, text, from: variable });
+            }
+            if let Some((_, text)) = sources.flags.iter().find(|(key, _)| *key == option.key) {
+                figment = figment.merge(Given { option, text, from: format!("--{}", option.flag_name()) });
+            }
+        }
+        let raw = figment.extract().map_err(|error| ConfigError(told(error)))?;
+        let unknown_variables =
+            sources.environment.iter().map(|(name, _)| name).filter(|name| unknown(name)).cloned();
+        let config = Self { raw, figment, unknown_variables: unknown_variables.collect() };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What no single type can say.
+    fn check(&self) -> Result<(), ConfigError> {
+        let (raw, limits) = (&self.raw, &self.raw.limits);
+        for (key, value, least, most) in [
+            ("session_days", raw.session_days, 1, 365),
+            ("limits.database_connections", limits.database_connections, 2, 1000),
+            ("limits.connections", limits.connections, 1, 100_000),
+            ("limits.burst", limits.burst, 1, 1_000_000),
+            ("limits.head_seconds", limits.head_seconds, 1, 600),
+            ("limits.body_seconds", limits.body_seconds, 1, 600),
+            ("limits.idle_seconds", limits.idle_seconds, 1, 3600),
+            ("limits.drain_seconds", limits.drain_seconds, 0, 600),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(self.refusal(key, &format!("must be from {least} to {most}")));
+            }
+        }
+        if let (Some(_), None) | (None, Some(_)) = (&raw.tls_cert, &raw.tls_key) {
+            let key = if raw.tls_cert.is_some() { "tls_cert" } else { "tls_key" };
+            return Err(self.refusal(key, "needs the other of tls_cert and tls_key too"));
+        }
+        if let Some(url) = &raw.public_url
+            && !["http://", "https://"]
+                .iter()
+                .any(|scheme| url.starts_with(scheme) && url.len() > scheme.len())
+        {
+            return Err(self.refusal("public_url", "must begin with http:// or https://"));
+        }
+        if let Some(url) = &raw.database_url
+            && !["sqlite:", "postgres://", "postgresql://"]
+                .iter()
+                .any(|scheme| url.expose().starts_with(scheme))
+        {
+            return Err(self.refusal("database_url", "must begin with `sqlite:` or `postgres://`"));
+        }
+        if let Err(error) = crate::telemetry::logs::filter(&raw.log) {
+            return Err(self.refusal("log", &format!("is not a filter: {error}")));
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, key: &str, message: &str) -> ConfigError {
+        ConfigError(format!("{key} {message} (set by {})", self.source(key)))
+    }
+
+    /// Where an option's value comes from.
+    fn source(&self, key: &str) -> String {
+        self.figment.find_metadata(key).map_or_else(|| "nobody".to_owned(), place)
+    }
+
+    /// Variables that look like options and are none. They are no error as in the file: Kubernetes
+    /// and others set variables for everything in reach.
+    pub(crate) fn unknown_variables(&self) -> &[String] {
+        &self.unknown_variables
+    }
+
+    /// Where the keys and SQLite's database are.
+    pub fn data_dir(&self) -> &Path {
+        &self.raw.data_dir
+    }
+
+    /// The database, with whatever password it has.
+    pub fn database_url(&self) -> String {
+        match &self.raw.database_url {
+            Some(url) => url.expose().to_owned(),
+            None => format!("sqlite:{}", self.raw.data_dir.join("things.db").display()),
+        }
+    }
+
+    /// The database, for a person to read.
+    pub fn shown_database_url(&self) -> String {
+        show::without_password(&self.database_url())
+    }
+
+    /// SQLite's file.
+    pub fn database_file(&self) -> Option<PathBuf> {
+        let url = self.database_url();
+        url.strip_prefix("sqlite:").map(|path| PathBuf::from(path.trim_start_matches("//")))
+    }
+
+    /// Where the API listens.
+    pub fn http(&self) -> SocketAddr {
+        self.raw.http
+    }
+
+    /// Where metrics are read.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.raw.metrics.0
+    }
+
+    /// How clients reach the API.
+    pub fn public_url(&self, bound: SocketAddr) -> String {
+        let scheme = if self.raw.tls_cert.is_some() { "https" } else { "http" };
+        match &self.raw.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("{scheme}://{bound}"),
+        }
+    }
+
+    /// The first account's address and password.
+    pub fn admin(&self) -> (&str, Option<&Secret>) {
+        (&self.raw.admin_email, self.raw.admin_password.as_ref())
+    }
+
+    /// What is logged.
+    pub fn log(&self) -> &str {
+        &self.raw.log
+    }
+
+    /// The certificate's and the key's file.
+    pub fn tls(&self) -> Option<(&Path, &Path)> {
+        self.raw.tls_cert.as_deref().zip(self.raw.tls_key.as_deref())
+    }
+
+    /// The file of the installation's keys.
+    pub fn key_file(&self) -> PathBuf {
+        self.raw.data_dir.join("things.keys")
+    }
+
+    /// How the registry is set up.
+    pub fn registry(&self, keyring: Keyring) -> registry::Settings {
+        registry::Settings {
+            connections: self.raw.limits.database_connections,
+            readback: match self.raw.keys.readback {
+                ReadbackPolicy::Editor => Readback::Editor,
+                ReadbackPolicy::Never => Readback::Never,
+            },
+            session_days: self.raw.session_days,
+            open_registration: self.raw.registration == Registration::Open,
+            ..registry::Settings::new(self.database_url(), keyring)
+        }
+    }
+
+    /// What the fronts need to know.
+    pub fn options(&self) -> Options {
+        let limits = &self.raw.limits;
+        Options {
+            requests_per_second: Some(limits.requests_per_second).filter(|rate| *rate > 0),
+            burst: limits.burst,
+            body_timeout: seconds(limits.body_seconds),
+            data_dir: Some(self.raw.data_dir.clone()),
+            tls: self.raw.tls_cert.is_some(),
+        }
+    }
+
+    /// What the API's listener allows.
+    pub fn limits(&self) -> Limits {
+        let limits = &self.raw.limits;
+        Limits {
+            connections: limits.connections,
+            head: seconds(limits.head_seconds),
+            idle: seconds(limits.idle_seconds),
+            drain: seconds(limits.drain_seconds),
+        }
+    }
+}
+
+/// Variables that are not options and have a meaning all the same.
+const OTHER_VARIABLES: [&str; 3] = ["THINGS_CONFIG", "THINGS_KEYS", "THINGS_TEST_POSTGRES"];
+
+fn unknown(variable: &str) -> bool {
+    // What Kubernetes sets for a service called `things`.
+    let of_a_service = variable.contains("_SERVICE_") || variable.contains("_PORT");
+    variable.starts_with("THINGS_")
+        && !of_a_service
+        && !OTHER_VARIABLES.contains(&variable)
+        && !OPTIONS.iter().any(|option| option.variable() == variable)
+}
+
+fn seconds(count: u32) -> Duration {
+    Duration::from_secs(u64::from(count))
+}
+
+/// One option as text, from the defaults, the environment or a flag.
+struct Given<'a> {
+    option: &'static Opt,
+    text: &'a str,
+    from: String,
+}
+
+impl Provider for Given<'_> {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.from.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let text = match self.option.default {
+            // A default is written as TOML.
+            Some(default) if self.text == default => default.trim_matches('"'),
+            _ => self.text,
+        };
+        // A password of digits is a text: only what is a number is read as one.
+        let value = match text.parse::<i64>() {
+            Ok(number) if self.option.number => Value::from(number),
+            _ => Value::from(text),
+        };
+        let nested = nest(self.option.key, value).into_dict().unwrap_or_default();
+        Ok(Profile::Default.collect(nested))
+    }
+}
+
+/// All that is wrong, one to a line, each with its option and its place.
+fn told(errors: figment::Error) -> String {
+    let lines: Vec<String> = errors
+        .into_iter()
+        .map(|error| {
+            let key = error.path.join(".");
+            let from = error
+                .metadata
+                .as_ref()
+                .map_or_else(String::new, |metadata| format!(" (in {})", place(metadata)));
+            let secret = OPTIONS.iter().any(|option| option.key == key && option.secret);
+            match &error.kind {
+                Kind::UnknownField(name, _) => {
+                    let known: Vec<_> = OPTIONS.iter().map(|option| option.key).collect();
+                    let name = if key.is_empty() { name } else { &key };
+                    format!("{name} is not an option{from}; known are {}", known.join(", "))
+                }
+                Kind::UnknownVariant(_, known) => format!("{key} must be one of {}{from}", known.join(", ")),
+                Kind::InvalidType(_, _) if secret => format!("{key} must be a text{from}"),
+                kind if key.is_empty() => format!("{kind}{from}"),
+                kind => format!("{key}: {kind}{from}"),
+            }
+        })
+        .collect();
+    lines.join("\n")
+}
+
+fn place(metadata: &Metadata) -> String {
+    match metadata.source.as_ref().and_then(|source| source.file_path()) {
+        Some(file) => file.display().to_string(),
+        None => metadata.name.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

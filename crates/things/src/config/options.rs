@@ -1,0 +1,171 @@
+//! Every option there is, once: the configuration file, the environment, the flags, their help and
+//! `things.default.toml` are all made from this table.
+
+/// One option.
+pub(crate) struct Opt {
+    /// Its name in the file; `THINGS_` and the name in capitals, points as underscores, in the
+    /// environment.
+    pub(crate) key: &'static str,
+    /// As TOML; `None` when there is none.
+    pub(crate) default: Option<&'static str>,
+    /// As TOML, for an option without a default.
+    pub(crate) example: &'static str,
+    /// Whether it is a number and not a text.
+    pub(crate) number: bool,
+    /// The placeholder of its flag, for those that have one.
+    pub(crate) flag: Option<&'static str>,
+    /// Whether its value, or part of it, must not be shown.
+    pub(crate) secret: bool,
+    /// What it is for.
+    pub(crate) help: &'static str,
+}
+
+impl Opt {
+    /// Its environment variable.
+    pub(crate) fn variable(&self) -> String {
+        format!("THINGS_{}", self.key.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// Its flag, without the dashes.
+    pub(crate) fn flag_name(&self) -> String {
+        self.key.replace('_', "-")
+    }
+}
+
+const fn text(key: &'static str, default: &'static str, help: &'static str) -> Opt {
+    Opt { key, default: Some(default), example: "", number: false, flag: None, secret: false, help }
+}
+
+const fn number(key: &'static str, default: &'static str, help: &'static str) -> Opt {
+    Opt { number: true, ..text(key, default, help) }
+}
+
+const fn unset(key: &'static str, example: &'static str, help: &'static str) -> Opt {
+    Opt { default: None, example, ..text(key, "", help) }
+}
+
+impl Opt {
+    const fn flag(self, placeholder: &'static str) -> Self {
+        Self { flag: Some(placeholder), ..self }
+    }
+
+    const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+}
+
+/// The table. Options of one section stand together, those without a section first.
+pub(crate) const OPTIONS: &[Opt] = &[
+    text(
+        "data_dir",
+        "\"things-data\"",
+        "Where the installation's keys are, and SQLite's database. Made, for its owner only, if it does not exist.",
+    )
+    .flag("DIR"),
+    unset(
+        "database_url",
+        "\"postgres://things:password@localhost/things\"",
+        "The database: `sqlite:PATH` or `postgres://…`. By default SQLite's `things.db` in the data directory.",
+    )
+    .flag("URL")
+    .secret(),
+    text("http", "\"127.0.0.1:8182\"", "Where the HTTP API listens.").flag("ADDRESS"),
+    text("metrics", "\"127.0.0.1:9182\"", "Where Prometheus reads metrics, or `off`. Not for the public.").flag("ADDRESS"),
+    unset(
+        "public_url",
+        "\"https://things.example.com\"",
+        "How clients reach the HTTP API from outside. By default as it listens.",
+    )
+    .flag("URL"),
+    text(
+        "admin_email",
+        "\"admin@example.com\"",
+        "The address of the platform's first administrator, whose account is made when there are no accounts.",
+    )
+    .flag("EMAIL"),
+    unset(
+        "admin_password",
+        "\"a long password\"",
+        "The password of that first account. By default one is made up and printed once.",
+    )
+    .flag("PASSWORD")
+    .secret(),
+    text(
+        "log",
+        "\"info\"",
+        "What is logged: error, warn, info, debug or trace, also by part of the program: `info,things::access=warn` \
+         leaves out the line for each request.",
+    )
+    .flag("FILTER"),
+    unset(
+        "tls_cert",
+        "\"things.crt\"",
+        "A PEM file with the certificate and its chain. With it and tls_key the API speaks HTTPS only.",
+    )
+    .flag("FILE"),
+    unset("tls_key", "\"things.key\"", "A PEM file with the certificate's private key.").flag("FILE"),
+    text("registration", "\"closed\"", "Whether anybody may make themselves an account: `open` or `closed`."),
+    number("session_days", "14", "How many days a log-in lasts: 1 to 365."),
+    text(
+        "keys.readback",
+        "\"editor\"",
+        "Whether a thing's key can be read again later, and by whom: `editor` or `never`. With `never` no copy of a key \
+         is kept, and copies that exist are deleted.",
+    ),
+    number("limits.database_connections", "10", "The most connections to the database: 2 to 1000."),
+    number("limits.connections", "1024", "The most client connections at a time; more wait: 1 to 100000."),
+    number(
+        "limits.requests_per_second",
+        "200",
+        "Requests a second that one user, or one source network (/24, /56) without a token, may make on average; 0 for \
+         no limit.",
+    ),
+    number("limits.burst", "400", "Requests that one of them may make at once: from 1."),
+    number("limits.head_seconds", "10", "How long a request's head may take to arrive: 1 to 600."),
+    number("limits.body_seconds", "30", "How long a request's body may take to arrive: 1 to 600."),
+    number("limits.idle_seconds", "60", "How long a connection may stay open without traffic: 1 to 3600."),
+    number("limits.drain_seconds", "8", "How long requests under way may take to end when the program stops: 0 to 600."),
+];
+
+/// `things.default.toml`: every option with its default, for reading and copying.
+pub(crate) fn default_file() -> String {
+    let mut file = "# Every option of Things, with its default. Generated from crates/things/src/config/options.rs.\n\
+        #\n\
+        # Copy what you want to change to `things.toml` in the directory where `things` starts, or to a file\n\
+        # named by --config or THINGS_CONFIG. The environment overrules the file, and flags overrule both.\n\
+        #\n\
+        # The installation's keys are not here: they are in `things.keys` in the data directory, or, in the\n\
+        # same form, in the environment variable THINGS_KEYS.\n"
+        .to_owned();
+    let mut section = "";
+    for option in OPTIONS {
+        let (inside, name) = option.key.split_once('.').unwrap_or(("", option.key));
+        if inside != section {
+            section = inside;
+            file.push_str(&format!("\n[{section}]\n"));
+        }
+        file.push('\n');
+        for line in wrapped(option.help) {
+            file.push_str(&format!("# {line}\n"));
+        }
+        let flag = option.flag.map(|placeholder| format!(", flag --{} <{placeholder}>", option.flag_name()));
+        file.push_str(&format!("# Environment {}{}\n", option.variable(), flag.unwrap_or_default()));
+        file.push_str(&format!("#{name} = {}\n", option.default.unwrap_or(option.example)));
+    }
+    file
+}
+
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.len() + word.len() < 98 => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

@@ -1,0 +1,194 @@
+//! The program itself: first start, stop, configuration, examination.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where it cannot go on"
+)]
+
+use std::{
+    io::Read,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_things");
+
+fn things(dir: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("THINGS_")) {
+        command.env_remove(name);
+    }
+    command.current_dir(dir).env("THINGS_HTTP", "127.0.0.1:0").env("THINGS_METRICS", "127.0.0.1:0");
+    command
+}
+
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// A running service and what it has printed.
+struct Started {
+    child: Child,
+    banner: String,
+}
+
+impl Started {
+    fn by(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut banner = Vec::new();
+        let out = child.stdout.as_mut().unwrap();
+        // The banner is one write; `keys` is in its last line, or the curl line follows.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !String::from_utf8_lossy(&banner).contains("  keys  ") && Instant::now() < deadline {
+            let mut part = [0; 4096];
+            match out.read(&mut part).unwrap() {
+                0 => break,
+                read => banner.extend_from_slice(&part[..read]),
+            }
+        }
+        Self { child, banner: String::from_utf8(banner).unwrap() }
+    }
+
+    /// What follows a word of the banner.
+    fn told(&self, word: &str) -> &str {
+        let line = self.banner.lines().find(|line| line.trim_start().starts_with(word));
+        line.unwrap_or_else(|| panic!("no {word} in {}", self.banner)).split_whitespace().nth(1).unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    fn end(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
+        let mut errors = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        (status.code(), errors)
+    }
+}
+
+#[tokio::test]
+async fn the_first_start_makes_everything_and_says_so_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Started::by(&mut things(dir.path()));
+    let password = service.told("password").to_owned();
+    assert_eq!(service.told("e-mail"), "admin@example.com");
+    assert!(service.banner.contains("/tokens"), "{}", service.banner);
+    let health = reqwest::get(format!("{}/health", service.told("API"))).await.unwrap();
+    assert_eq!(health.status(), 200);
+    // Metrics are on their own listener only.
+    let metrics = reqwest::get(service.told("metrics")).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("route=\"/health\"") && metrics.ends_with("# EOF\n"), "{metrics}");
+    assert_eq!(reqwest::get(format!("{}/metrics", service.told("API"))).await.unwrap().status(), 404);
+    let started = Instant::now();
+    service.signal("-TERM");
+    let (code, errors) = service.end();
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(started.elapsed() < Duration::from_secs(10));
+    for line in errors.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(line["level"].is_string());
+    }
+    assert!(!errors.contains(&password));
+
+    let data = dir.path().join("things-data");
+    for (file, mode) in [("", 0o700), ("things.keys", 0o600), ("things.db", 0o600)] {
+        use std::os::unix::fs::PermissionsExt;
+        let found = std::fs::metadata(data.join(file)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{file}: {found:o}");
+    }
+    let again = Started::by(&mut things(dir.path()));
+    assert!(!again.banner.contains("password"), "{}", again.banner);
+    again.signal("-INT");
+    assert_eq!(again.end().0, Some(0));
+    let (code, told, _) = run(things(dir.path()).arg("doctor"));
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!told.contains("warning") && !told.contains("ERROR"), "{told}");
+}
+
+#[test]
+fn two_first_starts_at_once_are_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let commands: Vec<Started> = std::thread::scope(|scope| {
+        let start = || scope.spawn(|| Started::by(&mut things(dir.path())));
+        let starts: Vec<_> = (0..4).map(|_| start()).collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    assert_eq!(commands.iter().filter(|service| service.banner.contains("password")).count(), 1);
+    for service in commands {
+        service.signal("-TERM");
+        let (code, errors) = service.end();
+        assert_eq!(code, Some(0), "{errors}");
+    }
+}
+
+#[test]
+fn what_is_wrong_ends_the_program_with_a_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, _, told) = run(things(dir.path()).env("THINGS_HTTP", "nowhere"));
+    assert_eq!(
+        (code, told.as_str()),
+        (Some(2), "things: http: invalid socket address syntax (in THINGS_HTTP)\n")
+    );
+    let (code, _, told) = run(things(dir.path()).args(["serve", "--admin-password", "short"]));
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("admin_password") && !told.contains("short\n"), "{told}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, _, told) = run(things(dir.path()).args(["--http", &address]));
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains(&format!("cannot listen on {address} (option http, flag --http)")), "{told}");
+    let url = "postgres://ann:s3cret@127.0.0.1:1/things";
+    let (code, _, told) = run(things(dir.path()).args(["migrate", "--database-url", url]));
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("cannot open the database postgres://ann:********@127.0.0.1:1/things"), "{told}");
+    assert!(!told.contains("s3cret"));
+    assert_eq!(run(things(dir.path()).arg("--nonsense")).0, Some(2));
+}
+
+#[test]
+fn foreign_keys_are_refused_and_diagnosed() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(run(things(dir.path()).arg("migrate")).0, Some(0));
+    let keys = dir.path().join("things-data/things.keys");
+    let own = std::fs::read_to_string(&keys).unwrap();
+    std::fs::remove_file(&keys).unwrap();
+    for command in ["serve", "migrate"] {
+        let (code, _, told) = run(things(dir.path()).arg(command));
+        assert_eq!(code, Some(1));
+        assert!(told.contains("not the keys"), "{told}");
+    }
+    let (code, told, _) = run(things(dir.path()).arg("doctor"));
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.contains("not the keys"), "{told}");
+    // The environment has them in the same form, in one line.
+    let line = own.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join(" ");
+    let (code, told, _) = run(things(dir.path()).arg("doctor").env("THINGS_KEYS", line));
+    assert_eq!(code, Some(0), "{told}");
+}
+
+#[test]
+fn the_configuration_in_force_is_shown_without_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("things.toml"),
+        "admin_password = \"s3cret-password\"\n[limits]\nburst = 9\n",
+    )
+    .unwrap();
+    let (code, told, _) = run(things(dir.path()).args(["config", "show", "--log", "warn"]));
+    assert_eq!(code, Some(0));
+    assert!(told.contains("burst = 9  # ") && told.contains("log = \"warn\"  # --log"), "{told}");
+    assert!(!told.contains("s3cret"), "{told}");
+    assert!(!dir.path().join("things-data").exists());
+    std::fs::write(dir.path().join("things.toml"), "limit = 1").unwrap();
+    let (code, _, told) = run(things(dir.path()).args(["config", "show"]));
+    assert_eq!(code, Some(2));
+    assert!(told.contains("limit is not an option (in things.toml)"), "{told}");
+    let (code, told, _) = run(things(dir.path()).args(["config", "default"]));
+    assert_eq!(code, Some(0));
+    assert!(told.contains("\n#http = \"127.0.0.1:8182\"\n"));
+}
