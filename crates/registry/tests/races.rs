@@ -10,11 +10,11 @@
 
 mod support;
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use registry::{
-    Call, ConflictKind, Denial, Error, Expect, GroupId, JsonObject, MemberRef, NewMember, ProfileId, Role,
-    RoleChange, Secret, ThingId,
+    Call, ConflictKind, Expect, GroupId, JsonObject, MemberRef, NewMember, ProfileId, Role, RoleChange,
+    Secret, ThingId,
     credentials::{CredentialKind, ExternalKey, ThingKey},
     groups::{GroupUpdate, NewGroup},
     profiles::{NewProfile, ProfileUpdate},
@@ -24,85 +24,8 @@ use registry::{
 use support::{
     engines,
     people::{Person, World, world},
+    race::{LANES, ROUNDS, Told, done, race, racer, rounds},
 };
-use tokio::sync::Barrier;
-
-const ROUNDS: usize = 1_000;
-/// How many rounds run side by side.
-const LANES: usize = 6;
-
-/// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    Done,
-    NotFound,
-    Forbidden,
-    Stale,
-    Conflict(ConflictKind),
-}
-
-type Racer = Pin<Box<dyn Future<Output = Told> + Send>>;
-
-/// A request as somebody in a race.
-fn racer<T, F>(world: &Arc<World>, request: impl FnOnce(Arc<World>) -> F) -> Racer
-where
-    F: Future<Output = Result<T, Error>> + Send + 'static,
-{
-    let request = request(Arc::clone(world));
-    Box::pin(async move {
-        match request.await {
-            Ok(_) => Told::Done,
-            Err(Error::NotFound) => Told::NotFound,
-            Err(Error::Forbidden(Denial::Role | Denial::Rank)) => Told::Forbidden,
-            Err(Error::Stale) => Told::Stale,
-            Err(Error::Conflict(conflict)) => Told::Conflict(conflict.kind),
-            Err(other) => panic!("this got out: {other:?}"),
-        }
-    })
-}
-
-/// Starts all of them in the same moment.
-async fn race(racers: Vec<Racer>) -> Vec<Told> {
-    let start = Arc::new(Barrier::new(racers.len()));
-    let running: Vec<_> = racers
-        .into_iter()
-        .map(|racer| {
-            let start = Arc::clone(&start);
-            tokio::spawn(async move {
-                start.wait().await;
-                racer.await
-            })
-        })
-        .collect();
-    let mut told = Vec::new();
-    for racer in running {
-        told.push(racer.await.unwrap());
-    }
-    told
-}
-
-/// Runs the rounds, several at a time.
-async fn rounds<F: Future<Output = ()> + Send + 'static>(
-    round: impl Fn(usize) -> F + Send + Sync + Clone + 'static,
-) {
-    let lanes: Vec<_> = (0..LANES)
-        .map(|lane| {
-            let round = round.clone();
-            tokio::spawn(async move {
-                for number in (lane..ROUNDS).step_by(LANES) {
-                    round(number).await;
-                }
-            })
-        })
-        .collect();
-    for lane in lanes {
-        lane.await.unwrap();
-    }
-}
-
-fn done(told: &[Told]) -> usize {
-    told.iter().filter(|told| **told == Told::Done).count()
-}
 
 fn named(name: &str) -> NewThing {
     NewThing {

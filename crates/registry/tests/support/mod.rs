@@ -12,6 +12,7 @@
 pub mod log_ins;
 pub mod orgs;
 pub mod people;
+pub mod race;
 
 use std::{
     ops::Deref,
