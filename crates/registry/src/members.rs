@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::{Administer, Permit, Role, Target},
     error::{Conflict, ConflictKind, Error, FieldError, Result},
+    identity::users::UserStatus,
     ids::UserId,
     store::{self, Conn},
     text::{Email, SearchText},
@@ -38,14 +39,24 @@ pub enum MemberRef {
     Id(UserId),
     /// By their account's address.
     Email(Email),
+    /// By both, which must be the same account's.
+    Both(UserId, Email),
 }
 
 impl MemberRef {
+    /// The account's id, if it is given.
+    pub fn id(&self) -> Option<UserId> {
+        match self {
+            Self::Id(id) | Self::Both(id, _) => Some(*id),
+            Self::Email(_) => None,
+        }
+    }
+
     /// The field of the request that it came in.
     pub(crate) fn field(&self) -> &'static str {
         match self {
             Self::Id(_) => "member_id",
-            Self::Email(_) => "email",
+            Self::Email(_) | Self::Both(..) => "email",
         }
     }
 }
@@ -126,29 +137,77 @@ pub(crate) async fn resolve<T: Target>(
     permit: &Permit<Administer, T>,
     members: &[NewMember],
 ) -> Result<Vec<Member>> {
-    let accounts = store::members::accounts(conn, permit, members).await?;
-    let mut by_id = HashMap::new();
-    let mut by_email = HashMap::new();
-    for (id, email) in &accounts {
-        by_id.insert(*id, email);
-        by_email.insert(email, *id);
-    }
+    let who: Vec<&MemberRef> = members.iter().map(|member| &member.who).collect();
+    let accounts = Accounts::of(conn, permit, &who).await?;
     let mut errors = Vec::new();
     let mut first_item = HashMap::new();
     let mut found = Vec::with_capacity(members.len());
     for (item, NewMember { who, role }) in members.iter().enumerate() {
-        let account = match who {
-            MemberRef::Id(id) => by_id.get(id).map(|email| (*id, (*email).clone())),
-            MemberRef::Email(email) => by_email.get(email).map(|id| (*id, email.clone())),
-        };
+        let account = accounts.find(who).filter(|account| account.status == UserStatus::Enabled);
         let mut refuse = |message| errors.push(FieldError::new(who.field(), message).in_item(item));
         match account {
             None => refuse("no such account".to_owned()),
-            Some((id, email)) => match first_item.insert(id, item) {
+            Some(Account { id, email, .. }) => match first_item.insert(*id, item) {
                 Some(first) => refuse(format!("is the same person as in item {first}")),
-                None => found.push(Member { member_id: id, email: Some(email), role: *role }),
+                None => found.push(Member { member_id: *id, email: Some(email.clone()), role: *role }),
             },
         }
     }
     if errors.is_empty() { Ok(found) } else { Err(Error::Invalid(errors)) }
+}
+
+/// Which people those are who are named in other ways than by id alone, in the order given; whoever
+/// has no account is no member either. Neither ids nor addresses change, so this stays true.
+pub(crate) async fn named<T: Target>(
+    conn: &mut Conn,
+    permit: &Permit<Administer, T>,
+    who: &[MemberRef],
+) -> Result<Vec<UserId>> {
+    let accounts = Accounts::of(conn, permit, &who.iter().collect::<Vec<_>>()).await?;
+    let (mut ids, mut unknown) = (Vec::with_capacity(who.len()), Vec::new());
+    for (item, who) in who.iter().enumerate() {
+        match (accounts.find(who), who) {
+            (Some(account), _) => ids.push(account.id),
+            (None, MemberRef::Id(id)) => ids.push(*id),
+            (None, MemberRef::Email(_) | MemberRef::Both(..)) => unknown.push(item),
+        }
+    }
+    if unknown.is_empty() {
+        Ok(ids)
+    } else {
+        Err(Error::Conflict(Conflict { kind: ConflictKind::NotAMember, items: unknown }))
+    }
+}
+
+/// An account, as far as becoming a member is concerned.
+pub(crate) struct Account {
+    pub(crate) id: UserId,
+    pub(crate) email: Email,
+    pub(crate) status: UserStatus,
+}
+
+/// Accounts, found by what a request names them by.
+struct Accounts {
+    by_id: HashMap<UserId, Account>,
+    by_email: HashMap<Email, UserId>,
+}
+
+impl Accounts {
+    async fn of<T: Target>(
+        conn: &mut Conn,
+        permit: &Permit<Administer, T>,
+        who: &[&MemberRef],
+    ) -> Result<Self> {
+        let found = store::members::accounts(conn, permit, who).await?;
+        let by_email = found.iter().map(|account| (account.email.clone(), account.id)).collect();
+        Ok(Self { by_id: found.into_iter().map(|account| (account.id, account)).collect(), by_email })
+    }
+
+    fn find(&self, who: &MemberRef) -> Option<&Account> {
+        match who {
+            MemberRef::Id(id) => self.by_id.get(id),
+            MemberRef::Email(email) => self.by_id.get(self.by_email.get(email)?),
+            MemberRef::Both(id, email) => self.by_id.get(id).filter(|account| account.email == *email),
+        }
+    }
 }

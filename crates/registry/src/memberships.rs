@@ -16,7 +16,8 @@ use crate::{
     ids::{GroupId, UserId},
     journal::{self, Changes, Entry, Subject},
     members::{
-        self, Member, MemberFilter, MemberOrder, NewMember, RoleChange, Standing, never_owner, refuse,
+        self, Member, MemberFilter, MemberOrder, MemberRef, NewMember, RoleChange, Standing, never_owner,
+        refuse,
     },
     page::{Page, PageQuery},
     store::{self, Tx, lock, lock::GroupLock},
@@ -74,6 +75,20 @@ impl Registry {
                 .collect();
             journal::commit(self, tx, call, entries, added).await
         })
+    }
+
+    /// Which members of a group those are who are named by address, in the order given: for a request
+    /// to change them.
+    pub async fn find_group_members(
+        &self,
+        call: &Call,
+        group: GroupId,
+        who: &[MemberRef],
+    ) -> Result<Vec<UserId>> {
+        bulk_size("group_memberships", who.len())?;
+        let mut conn = self.db.read().await?;
+        let permit: Permit<Administer, GroupId> = access::permit(&mut conn, call, group).await?;
+        members::named(&mut conn, &permit, who).await
     }
 
     /// Changes members' roles, all or none, and answers them in the order given.

@@ -139,12 +139,12 @@ async fn ones_own_account_changes_by_compare_and_set() {
         let call = log_in(&registry, email("ada")).await.call();
         clock.advance(Duration::from_secs(1));
         let seen = Expect::one_of(vec![made.version().as_str().to_owned()]);
-        let changed = registry.update_own_user(&call, &json(r#"{"a":1}"#), &seen).await.unwrap();
+        let changed = registry.update_own_user(&call, Some(&json(r#"{"a":1}"#)), &seen).await.unwrap();
         assert_eq!(changed.metadata, json(r#"{"a":1}"#));
         assert_eq!(registry.view_own_user(&call).await.unwrap(), changed);
-        let stale = registry.update_own_user(&call, &json(r#"{"a":2}"#), &seen).await;
+        let stale = registry.update_own_user(&call, Some(&json(r#"{"a":2}"#)), &seen).await;
         assert!(matches!(stale, Err(Error::Stale)));
-        registry.update_own_user(&call, &json("{}"), &Expect::any()).await.unwrap();
+        registry.update_own_user(&call, Some(&json("{}")), &Expect::any()).await.unwrap();
     }
 }
 

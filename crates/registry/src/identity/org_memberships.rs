@@ -16,7 +16,8 @@ use crate::{
     ids::{OrgId, UserId},
     journal::{self, Changes, Entry, Subject},
     members::{
-        self, Member, MemberFilter, MemberOrder, NewMember, RoleChange, Standing, never_owner, refuse,
+        self, Member, MemberFilter, MemberOrder, MemberRef, NewMember, RoleChange, Standing, never_owner,
+        refuse,
     },
     page::{Page, PageQuery},
     store::{
@@ -92,6 +93,15 @@ impl Registry {
                 .collect();
             journal::commit(self, tx, call, entries, added).await
         })
+    }
+
+    /// Which members of an organisation those are who are named by address, in the order given: for a
+    /// request to change them.
+    pub async fn find_org_members(&self, call: &Call, org: OrgId, who: &[MemberRef]) -> Result<Vec<UserId>> {
+        bulk_size("org_memberships", who.len())?;
+        let mut conn = self.db.read().await?;
+        let permit: Permit<Administer, OrgId> = access::permit(&mut conn, call, org).await?;
+        members::named(&mut conn, &permit, who).await
     }
 
     /// Changes members' roles, all or none, and answers them in the order given.

@@ -22,6 +22,7 @@ use crate::{
     secret::{Prefix, Secret},
     store::{self, Db, Tx, lock, lock::GroupLock, lock::OrgLock},
     text::TokenName,
+    version::Version,
 };
 
 /// The most tokens one person has, expired ones included.
@@ -50,6 +51,13 @@ pub struct AccessToken {
     pub expires_at: Option<Timestamp>,
     /// When it was last used, give or take a minute.
     pub last_used_at: Option<Timestamp>,
+}
+
+impl AccessToken {
+    /// What an ETag is made of.
+    pub fn version(&self) -> Version {
+        Version::of(&(self.id, &self.name, self.can_write, self.within, self.expires_at, self.last_used_at))
+    }
 }
 
 /// A token to be made.

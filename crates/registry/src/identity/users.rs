@@ -240,14 +240,20 @@ impl Registry {
         store::users::get(&mut self.db.read().await?, &permit).await
     }
 
-    /// Replaces the metadata of one's own account.
-    pub async fn update_own_user(&self, call: &Call, metadata: &JsonObject, expect: &Expect) -> Result<User> {
+    /// Changes one's own account: replaces its metadata, if any are given.
+    pub async fn update_own_user(
+        &self,
+        call: &Call,
+        metadata: Option<&JsonObject>,
+        expect: &Expect,
+    ) -> Result<User> {
         use_case!(self, call, |tx| {
             let permit = access::oneself(call, true)?;
             lock::users(&mut tx, &[permit.user()]).await?;
             let before = store::users::get(&mut tx, &permit.account()).await?;
             expect.check(&before.version())?;
-            let after = User { metadata: metadata.clone(), updated_at: tx.now(), ..before.clone() };
+            let metadata = metadata.unwrap_or(&before.metadata).clone();
+            let after = User { metadata, updated_at: tx.now(), ..before.clone() };
             store::users::update_metadata(&mut tx, &permit, &after).await?;
             let changes = Changes::default().field("metadata", &before.metadata, &after.metadata);
             let entry =
