@@ -308,13 +308,14 @@ impl Config {
     }
 
     /// What the fronts need to know.
-    pub fn options(&self) -> Options {
+    pub fn options(&self, bound: SocketAddr) -> Options {
         let limits = &self.raw.limits;
         Options {
             requests_per_second: Some(limits.requests_per_second).filter(|rate| *rate > 0),
             burst: limits.burst,
             body_timeout: seconds(limits.body_seconds),
             data_dir: Some(self.raw.data_dir.clone()),
+            public_url: self.public_url(bound),
             tls: self.raw.tls_cert.is_some(),
         }
     }

@@ -7,13 +7,14 @@
 //! |---|---|
 //! | [`edge`], [`repeat`] | layers: what happens to every request |
 //! | [`extract`], [`query`], [`body`], [`etag`] | what handlers take |
-//! | [`check`] | from wire to valid |
+//! | [`check`], [`secret`], [`compat`] | from wire to valid |
 //! | [`list`] | parameters and pages of lists |
 //! | [`problem`] | errors |
 //! | [`openapi`] | the document |
 
 mod body;
 mod check;
+mod compat;
 mod devices;
 mod edge;
 mod etag;
@@ -21,13 +22,22 @@ mod extract;
 mod groups;
 mod journal;
 mod list;
+mod memberships;
 mod openapi;
 mod ops;
+mod org_memberships;
+mod orgs;
 mod pages;
+mod passwords;
 mod problem;
+mod profiles;
 mod query;
 mod repeat;
+mod secret;
+mod sessions;
 mod things;
+mod tokens;
+mod users;
 mod wire;
 mod wording;
 
@@ -44,10 +54,18 @@ use crate::App;
 /// All routes, with what they answer.
 fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::frame())
-        .merge(devices::routes())
+        .merge(sessions::routes())
+        .merge(passwords::routes())
+        .merge(tokens::routes())
+        .merge(users::routes())
+        .merge(orgs::routes())
+        .merge(org_memberships::routes())
         .merge(groups::routes())
-        .merge(journal::routes())
+        .merge(memberships::routes())
+        .merge(profiles::routes())
         .merge(things::routes())
+        .merge(devices::routes())
+        .merge(journal::routes())
         .merge(ops::routes())
 }
 

@@ -74,9 +74,9 @@ async fn start(config: &Config, stopping: Stopping) -> Result<(Arc<Registry>, Jo
     };
     let registry = setup::open(config).await?;
     let root = root(config, &registry).await?;
-    let app = App::new(Arc::clone(&registry), config.options());
-
     let address = http.local_addr().map_err(|error| Failure::to("listen", &error))?;
+    let app = App::new(Arc::clone(&registry), config.options(address));
+
     let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
     print(&banner(config, &registry, address, metrics_address, root.as_ref()))?;
     tracing::info!(version = build::VERSION, %address, engine = registry.engine(), "serving");
@@ -130,10 +130,12 @@ fn banner(
     let url = config.public_url(address);
     let metrics = metrics.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics"));
     let mut text = format!(
-        "Things {}\n\n  database   {}, {}\n  API        {url} (read and try it: {url}/docs)\n  metrics    {metrics}\n  keys       {}\n",
+        "Things {}\n\n  database   {}, {}\n  API        {url} (read and try it: {url}/docs)\n  metrics    {metrics}\n  \
+         mail       {}, as files for you to pass on\n  keys       {}\n",
         build::VERSION,
         registry.engine(),
         config.shown_database_url(),
+        config.data_dir().join("mail").display(),
         setup::key_place(config),
     );
     let Some(root) = root else { return text };

@@ -135,6 +135,13 @@ impl Check {
         result.map_err(|error| self.refuse(field, error.to_string())).ok()
     }
 
+    /// A result of a check that looks at several fields.
+    pub(crate) fn fields<T>(&mut self, result: Result<T, Vec<FieldError>>) -> Option<T> {
+        let item = self.item;
+        let place = |error: FieldError| FieldError { item, ..error };
+        result.map_err(|errors| self.errors.extend(errors.into_iter().map(place))).ok()
+    }
+
     /// A field that the server owns: it may come back as it was given, or empty, and is refused
     /// otherwise, since it would be ignored. `truth` is `None` where there is none yet.
     pub(crate) fn owned(&mut self, field: &'static str, echo: Option<&Echo>, truth: Option<&str>) {

@@ -95,7 +95,7 @@ impl From<Record> for EntryBody {
 
 /// What the journal is sorted by.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, ToSchema)]
-enum JournalSort {
+pub(crate) enum JournalSort {
     #[default]
     #[serde(rename = "id", alias = "")]
     Id,
@@ -157,7 +157,8 @@ async fn list(app: &App, caller: &Caller, query: JournalQuery) -> Answer<Out<Jou
     Ok(Out(JournalPage::new(page, &query)))
 }
 
-fn moment(check: &mut Check, field: &'static str, text: Option<&str>) -> Option<Timestamp> {
+/// A time that may be left out.
+pub(super) fn moment(check: &mut Check, field: &'static str, text: Option<&str>) -> Option<Timestamp> {
     let text = text.filter(|text| !text.is_empty())?;
     check.valid(
         field,

@@ -86,7 +86,7 @@ macro_rules! list_query {
             /// The most items on the page.
             #[schema(minimum = 1, maximum = 1000, default = 10)]
             #[param(minimum = 1, maximum = 1000, default = 10)]
-            limit: Option<u32>,
+            pub(crate) limit: Option<u32>,
             /// How many items to skip; further than this only `cursor` goes.
             #[schema(minimum = 0, maximum = 10000, default = 0)]
             #[param(minimum = 0, maximum = 10000, default = 0)]
@@ -95,10 +95,10 @@ macro_rules! list_query {
             cursor: Option<String>,
             #[schema(inline)]
             #[param(inline)]
-            order: Option<$sort>,
+            pub(crate) order: Option<$sort>,
             #[schema(inline)]
             #[param(inline)]
-            dir: Option<crate::rest::list::Direction>,
+            pub(crate) dir: Option<crate::rest::list::Direction>,
             #[schema(ignore)]
             #[param(ignore)]
             #[expect(dead_code, reason = "accepted and ignored")]
@@ -108,7 +108,7 @@ macro_rules! list_query {
 
         impl $name {
             /// The page asked for.
-            fn page<O: From<$sort>>(&self) -> registry::Result<registry::PageQuery<O>> {
+            pub(crate) fn page<O: From<$sort>>(&self) -> registry::Result<registry::PageQuery<O>> {
                 registry::PageQuery::new(
                     self.limit,
                     self.offset,
