@@ -152,15 +152,24 @@ fn what_is_wrong_ends_the_program_with_a_reason() {
 
 #[test]
 fn foreign_keys_are_refused_and_diagnosed() {
-    let dir = tempfile::tempdir().unwrap();
-    assert_eq!(run(things(dir.path()).arg("migrate")).0, Some(0));
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for dir in [&dir, &other] {
+        assert_eq!(run(things(dir.path()).arg("migrate")).0, Some(0));
+    }
     let keys = dir.path().join("things-data/things.keys");
     let own = std::fs::read_to_string(&keys).unwrap();
     std::fs::remove_file(&keys).unwrap();
-    for command in ["serve", "migrate"] {
-        let (code, _, told) = run(things(dir.path()).arg(command));
-        assert_eq!(code, Some(1));
-        assert!(told.contains("not the keys"), "{told}");
+    for (refusal, then) in [("put back its copy", Some("things-data/things.keys")), ("not the keys", None)] {
+        for command in ["serve", "migrate"] {
+            let (code, _, told) = run(things(dir.path()).arg(command));
+            assert_eq!(code, Some(1));
+            assert!(told.contains(refusal), "{told}");
+        }
+        if let Some(foreign) = then {
+            // Nothing was made in its place.
+            assert!(!keys.exists());
+            std::fs::copy(other.path().join(foreign), &keys).unwrap();
+        }
     }
     let (code, told, _) = run(things(dir.path()).arg("doctor"));
     assert_eq!(code, Some(3), "{told}");

@@ -41,6 +41,17 @@ pub(super) fn keyring(config: &Config, create: bool) -> Result<Keyring, Failure>
             text.parse().map_err(|error| Failure::to(&format!("use {KEYS_VARIABLE}"), &error))
         }
         _ => {
+            // New keys beside a database that has others would look like the right ones.
+            if let Some(database) = config.database_file().filter(|file| create && file.exists())
+                && !config.key_file().exists()
+            {
+                let (database, keys) = (database.display(), config.key_file());
+                let keys = keys.display();
+                return Err(Failure::Failed(format!(
+                    "there is a database, {database}, but not its key file, {keys}: put back its copy, \
+                     or, to begin anew, move the database away"
+                )));
+            }
             if create {
                 make_private(config.data_dir())?;
             }
