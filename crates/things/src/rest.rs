@@ -72,8 +72,12 @@ fn routes() -> OpenApiRouter<App> {
 /// The whole HTTP API.
 pub fn router(app: App) -> Router {
     let (router, _) = routes().split_for_parts();
-    router
-        .merge(pages::routes())
+    layered(router.merge(pages::routes()), app)
+}
+
+/// What every route goes through, from the inside out.
+fn layered(routes: Router<App>, app: App) -> Router {
+    routes
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(CatchPanicLayer::custom(panicked))
@@ -94,3 +98,6 @@ async fn unknown_method(method: Method) -> Problem {
 fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
     axum::response::IntoResponse::into_response(Problem::internal("the request's code panicked"))
 }
+
+#[cfg(test)]
+mod tests;

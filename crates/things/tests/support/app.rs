@@ -37,6 +37,7 @@ pub const ROOT_PASSWORD: &str = "correct horse battery staple";
 /// A running server. It stops when dropped.
 pub struct Running {
     stop: Stop,
+    serving: Option<tokio::task::JoinHandle<bool>>,
     pub address: std::net::SocketAddr,
     pub registry: Arc<Registry>,
     pub clock: Clock,
@@ -63,13 +64,20 @@ pub async fn start_with(engine: Engine, options: Options, limits: Limits) -> Run
     let (stop, stopping) = Stop::switch();
     let connections = app.metrics.connections.clone();
     let server = Server { router: rest::router(app), limits, tls: None, connections };
-    tokio::spawn(server.run(listener, stopping));
+    let serving = Some(tokio::spawn(server.run(listener, stopping)));
     let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
     let anonymous = Client { http: http.clone(), base: format!("http://{address}"), token: None };
-    Running { stop, address, registry, clock, anonymous, http, database }
+    Running { stop, serving, address, registry, clock, anonymous, http, database }
 }
 
 impl Running {
+    /// Tells the server to stop; the answer tells whether every request ended in time.
+    pub fn stop(&mut self) -> impl Future<Output = bool> + use<> {
+        self.stop.now();
+        let serving = self.serving.take().unwrap();
+        async move { serving.await.unwrap() }
+    }
+
     /// The platform's root, logged in; made at the first call.
     pub async fn root(&self) -> Client {
         self.registry.ensure_root(email(ROOT_EMAIL), Some(password(ROOT_PASSWORD))).await.unwrap();
