@@ -1,7 +1,12 @@
 //! The whole server inside the test's process: the real accept loop on a port of its own, on either
 //! engine, with a clock that the test moves.
 
-#![allow(dead_code, unreachable_pub, reason = "every test crate includes this file and uses part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "every test crate includes this file and uses part of it"
+)]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -55,6 +60,21 @@ pub async fn start(engine: Engine) -> Running {
 
 /// Starts a server.
 pub async fn start_with(engine: Engine, options: Options, limits: Limits) -> Running {
+    launch(engine, options, limits, None).await
+}
+
+/// Starts a server that speaks TLS.
+pub async fn start_tls(engine: Engine, tls: tokio_rustls::TlsAcceptor) -> Running {
+    let options = Options { tls: true, ..Options::default() };
+    launch(engine, options, Limits { head: Duration::from_millis(500), ..Limits::default() }, Some(tls)).await
+}
+
+async fn launch(
+    engine: Engine,
+    options: Options,
+    limits: Limits,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+) -> Running {
     let clock = Clock::standing(START);
     let database = databases::fresh(engine).await;
     let registry = databases::open(&database, clock.clone()).await.unwrap();
@@ -63,7 +83,7 @@ pub async fn start_with(engine: Engine, options: Options, limits: Limits) -> Run
     let address = listener.local_addr().unwrap();
     let (stop, stopping) = Stop::switch();
     let connections = app.metrics.connections.clone();
-    let server = Server { router: rest::router(app), limits, tls: None, connections };
+    let server = Server { router: rest::router(app), limits, tls, connections };
     let serving = Some(tokio::spawn(server.run(listener, stopping)));
     let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
     let anonymous = Client { http: http.clone(), base: format!("http://{address}"), token: None };
