@@ -7,7 +7,7 @@ use crate::{
     access::{self, Administer, Edit, Own, Permit, Role, View, Visible},
     actor::Call,
     clock::Timestamp,
-    error::{Error, FieldError, Result},
+    error::{Conflict, ConflictKind, Error, FieldError, Result},
     ids::{GroupId, OrgId, ProfileId, ThingId},
     journal::{self, Changes, Entry, Subject},
     json::JsonObject,
@@ -257,16 +257,29 @@ impl Registry {
         })
     }
 
-    /// Says which items a conflict is about; asked only after one happened.
-    async fn which_groups(&self, org: OrgId, groups: &[NewGroup], mut conflict: crate::Conflict) -> Error {
+    /// Says what a conflict is about, and which items; asked only after one happened. Several things may
+    /// clash at once, and each engine finds another of them first: the answer is the same for all.
+    async fn which_groups(&self, org: OrgId, groups: &[NewGroup], conflict: Conflict) -> Error {
+        const KINDS: &[ConflictKind] = &[ConflictKind::IdTaken, ConflictKind::GroupNameTaken];
+        if !KINDS.contains(&conflict.kind) {
+            return Error::Conflict(conflict);
+        }
         let found = async {
             let mut conn = self.db.read().await?;
-            store::groups::clashes(&mut conn, org, groups).await
+            for kind in KINDS {
+                let items = store::groups::clashes(&mut conn, org, groups, *kind).await?;
+                if !items.is_empty() {
+                    return Ok(Some(Conflict { kind: *kind, items }));
+                }
+            }
+            Ok::<_, Error>(None)
         };
         match found.await {
-            Ok(items) => conflict.items = items,
-            Err(error) => tracing::debug!(%error, "which items clash is not known"),
+            Ok(found) => Error::Conflict(found.unwrap_or(conflict)),
+            Err(error) => {
+                tracing::debug!(%error, "which items clash is not known");
+                Error::Conflict(conflict)
+            }
         }
-        Error::Conflict(conflict)
     }
 }

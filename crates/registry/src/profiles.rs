@@ -240,17 +240,30 @@ impl Registry {
         })
     }
 
-    /// Says which items a conflict is about; asked only after one happened.
-    async fn which_profiles(&self, group: GroupId, profiles: &[NewProfile], mut conflict: Conflict) -> Error {
+    /// Says what a conflict is about, and which items; asked only after one happened. Several things may
+    /// clash at once, and each engine finds another of them first: the answer is the same for all.
+    async fn which_profiles(&self, group: GroupId, profiles: &[NewProfile], conflict: Conflict) -> Error {
+        const KINDS: &[ConflictKind] = &[ConflictKind::IdTaken, ConflictKind::ProfileNameTaken];
+        if !KINDS.contains(&conflict.kind) {
+            return Error::Conflict(conflict);
+        }
         let found = async {
             let mut conn = self.db.read().await?;
-            store::profiles::clashes(&mut conn, group, profiles, conflict.kind).await
+            for kind in KINDS {
+                let items = store::profiles::clashes(&mut conn, group, profiles, *kind).await?;
+                if !items.is_empty() {
+                    return Ok(Some(Conflict { kind: *kind, items }));
+                }
+            }
+            Ok::<_, Error>(None)
         };
         match found.await {
-            Ok(items) => conflict.items = items,
-            Err(error) => tracing::debug!(%error, "which items clash is not known"),
+            Ok(found) => Error::Conflict(found.unwrap_or(conflict)),
+            Err(error) => {
+                tracing::debug!(%error, "which items clash is not known");
+                Error::Conflict(conflict)
+            }
         }
-        Error::Conflict(conflict)
     }
 }
 

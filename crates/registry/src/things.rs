@@ -9,7 +9,7 @@ use crate::{
     access::{self, Administer, Edit, Permit, Role, View, Visible},
     actor::Call,
     credentials::{ExternalKey, ThingKey},
-    error::{Error, FieldError, Result},
+    error::{ConflictKind, Error, FieldError, Result},
     groups::{bulk_size, no_repeats},
     ids::{GroupId, OrgId, ProfileId, ThingId},
     journal::{self, Changes, Entry, Subject},
@@ -448,8 +448,14 @@ impl Registry {
         })
     }
 
-    /// Says which items a conflict is about; asked only after one happened.
-    async fn which_things(&self, profile: ProfileId, things: &[NewThing], mut conflict: Conflict) -> Error {
+    /// Says what a conflict is about, and which items; asked only after one happened. Several things may
+    /// clash at once, and each engine finds another of them first: the answer is the same for all.
+    async fn which_things(&self, profile: ProfileId, things: &[NewThing], conflict: Conflict) -> Error {
+        const KINDS: &[ConflictKind] =
+            &[ConflictKind::IdTaken, ConflictKind::ThingNameTaken, ConflictKind::CredentialUnavailable];
+        if !KINDS.contains(&conflict.kind) {
+            return Error::Conflict(conflict);
+        }
         let verifiers: Vec<_> = things
             .iter()
             .map(|thing| {
@@ -461,12 +467,20 @@ impl Registry {
             .collect();
         let found = async {
             let mut conn = self.db.read().await?;
-            store::things::clashes(&mut conn, profile, things, &verifiers, conflict.kind).await
+            for kind in KINDS {
+                let items = store::things::clashes(&mut conn, profile, things, &verifiers, *kind).await?;
+                if !items.is_empty() {
+                    return Ok(Some(Conflict { kind: *kind, items }));
+                }
+            }
+            Ok::<_, Error>(None)
         };
         match found.await {
-            Ok(items) => conflict.items = items,
-            Err(error) => tracing::debug!(%error, "which items clash is not known"),
+            Ok(found) => Error::Conflict(found.unwrap_or(conflict)),
+            Err(error) => {
+                tracing::debug!(%error, "which items clash is not known");
+                Error::Conflict(conflict)
+            }
         }
-        Error::Conflict(conflict)
     }
 }

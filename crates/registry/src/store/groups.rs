@@ -10,7 +10,7 @@ use crate::{
     access::{self, Action, Edit, Own, Permit, Role, Visible},
     actor::UserActor,
     clock::Timestamp,
-    error::{Error, Result},
+    error::{ConflictKind, Error, Result},
     groups::{Group, GroupFilter, GroupOrder, NewGroup},
     ids::{GroupId, OrgId, UserId},
     json::JsonObject,
@@ -140,19 +140,27 @@ async fn empty(tx: &mut Tx, id: GroupId) -> Result<()> {
     Ok(())
 }
 
-/// Which of the items clash with what exists, by id or by name.
-pub(crate) async fn clashes(conn: &mut Conn, org: OrgId, groups: &[NewGroup]) -> Result<Vec<usize>> {
-    let mut sql = Sql::new("SELECT id, name FROM groups WHERE id IN (");
-    sql.bind_all(groups.iter().filter_map(|group| group.id).map(|id| Arg::Id(id.uuid())));
-    sql.push(") OR (org_id = ").bind(Arg::Id(org.uuid())).push(" AND name IN (");
-    sql.bind_all(groups.iter().map(|group| Arg::Text(group.name.as_str().to_owned()))).push("))");
+/// Which of the items clash with what exists, in the way that `kind` says.
+pub(crate) async fn clashes(
+    conn: &mut Conn,
+    org: OrgId,
+    groups: &[NewGroup],
+    kind: ConflictKind,
+) -> Result<Vec<usize>> {
+    let by_id = kind == ConflictKind::IdTaken;
+    let mut sql = Sql::new("SELECT id, name FROM groups WHERE ");
+    if by_id {
+        sql.push("id IN (").bind_all(groups.iter().filter_map(|new| new.id).map(|id| Arg::Id(id.uuid())));
+    } else {
+        sql.push("org_id = ").bind(Arg::Id(org.uuid())).push(" AND name IN (");
+        sql.bind_all(groups.iter().map(|new| Arg::Text(new.name.as_str().to_owned())));
+    }
+    sql.push(")");
     let found: Vec<(GroupId, String)> = sql.fetch_all(conn).await?;
-    Ok(groups
-        .iter()
-        .enumerate()
-        .filter(|(_, new)| found.iter().any(|(id, name)| new.id == Some(*id) || new.name.as_str() == name))
-        .map(|(item, _)| item)
-        .collect())
+    let clashes = |new: &NewGroup| {
+        found.iter().any(|(id, name)| if by_id { new.id == Some(*id) } else { new.name.as_str() == name })
+    };
+    Ok(groups.iter().enumerate().filter(|(_, new)| clashes(new)).map(|(item, _)| item).collect())
 }
 
 #[derive(sqlx::FromRow)]

@@ -1,0 +1,281 @@
+//! Two hundred secrets go in by every door; none of them may be found afterwards in a log, an error, a
+//! list, the journal, the metrics, the database's files or its dump.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "also outside of the functions marked as tests"
+)]
+
+#[path = "support/app.rs"]
+mod app;
+
+use std::sync::{Arc, Mutex};
+
+use app::{Client, Engine, Running, Send, engines, start};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Everything logged by this process, at the most talkative level.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// The secrets so far, and every answer that must not hold one.
+#[derive(Default)]
+struct Watch {
+    secrets: Vec<String>,
+    told: Vec<(String, String)>,
+}
+
+impl Watch {
+    fn secret(&mut self, kind: &str) -> String {
+        let secret = format!("canary {kind} {:04} {}", self.secrets.len(), "q7Zk".repeat(3));
+        self.secrets.push(secret.clone());
+        secret
+    }
+
+    fn keep(&mut self, secret: &Value) -> String {
+        let secret = secret.as_str().unwrap_or_else(|| panic!("a secret in {secret}")).to_owned();
+        self.secrets.push(secret.clone());
+        secret
+    }
+
+    /// An answer in which no secret may be.
+    fn quiet(&mut self, occasion: &str, reply: &app::Reply) {
+        self.told.push((occasion.to_owned(), format!("{:?} {}", reply.headers, reply.text)));
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_ever_told() {
+    let log = Log::default();
+    tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .init();
+    for engine in engines() {
+        let server = start(engine).await;
+        let mut watch = Watch::default();
+        people(&server, &mut watch).await;
+        devices(&server, &mut watch).await;
+        faults(&server, &mut watch, engine).await;
+        assert!(watch.secrets.len() >= 200, "{} secrets", watch.secrets.len());
+
+        let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+        assert!(logged.contains("/profiles/{id}/things"), "the log is being read");
+        let stored = everything_stored(&server).await;
+        assert!(stored.contains("h1.p1.") || stored.contains("h1."), "the database is being read");
+        for secret in &watch.secrets {
+            assert!(!logged.contains(secret), "{secret} is in the log");
+            assert!(!stored.contains(secret), "{secret} is in the database");
+            assert!(!stored.contains(&base64(secret)), "{secret} is in the database in base64");
+            for (occasion, told) in &watch.told {
+                assert!(!told.contains(secret), "{secret} is told by {occasion}: {told}");
+            }
+        }
+        println!("{engine:?}: {} secrets, {} quiet answers", watch.secrets.len(), watch.told.len());
+    }
+}
+
+async fn people(server: &Running, watch: &mut Watch) {
+    let root = server.root().await;
+    watch.secrets.push(root.token().to_owned());
+    for n in 0..12 {
+        let email = format!("user{n}@example.com");
+        let password = watch.secret("password");
+        root.post("/users", &json!({ "email": email, "password": password })).await.expect(201);
+        let session =
+            server.anonymous.post("/tokens", &json!({ "email": email, "password": password })).await;
+        let token = watch.keep(&session.expect(201)["token"]);
+        let person = server.client(&token);
+        let made =
+            person.post("/keys", &json!({ "name": format!("token {n}"), "scopes": ["read", "write"] })).await;
+        let pat = watch.keep(&made.expect(201)["token"]);
+        for path in ["/keys", "/users/profile", "/groups", "/things"] {
+            watch.quiet(path, &server.client(&pat).get(path).await);
+        }
+        // Wrong ones are secrets too: they may be right elsewhere.
+        for _ in 0..2 {
+            let wrong = watch.secret("wrong password");
+            let refused =
+                server.anonymous.post("/tokens", &json!({ "email": email, "password": wrong })).await;
+            watch.quiet("a wrong password", &refused);
+        }
+        let short = format!("q!{n:03}Zz");
+        watch.secrets.push(short.clone());
+        watch.quiet(
+            "a short password",
+            &root.post("/users", &json!({ "email": "x@example.com", "password": short })).await,
+        );
+        let next = watch.secret("next password");
+        let changed = person.patch("/password", &json!({ "old_password": password, "password": next })).await;
+        assert!(changed.status < 300, "{changed:?}");
+        watch.quiet("a changed password", &changed);
+        watch.quiet("a used token", &server.client(&format!("{pat}x")).get("/groups").await);
+    }
+}
+
+/// Somewhere to put things.
+async fn profile(root: &Client) -> (String, String) {
+    let org = root.post("/orgs", &json!({ "name": "org" })).await.expect(201);
+    let groups = format!("/orgs/{}/groups", org["id"].as_str().unwrap());
+    let group =
+        root.post(&groups, &json!([{ "name": "group" }])).await.expect(201)["groups"][0]["id"].clone();
+    let group = group.as_str().unwrap().to_owned();
+    let made =
+        root.post(&format!("/groups/{group}/profiles"), &json!([{ "name": "profile" }])).await.expect(201);
+    (group, made["profiles"][0]["id"].as_str().unwrap().to_owned())
+}
+
+async fn devices(server: &Running, watch: &mut Watch) {
+    let root = server.root().await;
+    let (group, profile) = profile(&root).await;
+    let path = format!("/profiles/{profile}/things");
+    for round in 0..4 {
+        let items: Vec<Value> = (0..10)
+            .map(|n| {
+                let name = format!("t{round}-{n}");
+                if n % 2 == 0 {
+                    json!({ "name": name })
+                } else {
+                    json!({ "name": name, "key": watch.secret("key") })
+                }
+            })
+            .collect();
+        // With a key for repetition, so that the answer is kept.
+        let post = || {
+            let request = root
+                .request(Method::POST, &path)
+                .header("idempotency-key", format!("round {round}").replace(' ', "-"));
+            request.json(&items).reply()
+        };
+        let made = post().await.expect(201);
+        assert_eq!(post().await.expect(201), made, "the same answer again");
+        for thing in made["things"].as_array().unwrap() {
+            let key = watch.keep(&thing["key"]);
+            let id = thing["id"].as_str().unwrap();
+            let metadata = server
+                .anonymous
+                .request(Method::GET, "/metadata")
+                .header("authorization", format!("Thing {key}"));
+            watch.quiet("own metadata", &metadata.reply().await);
+            watch.quiet("identify", &server.anonymous.post("/identify", &json!({ "key": key })).await);
+            let rotated =
+                root.post(&format!("/things/{id}/key/rotate"), &json!({ "overlap": 60 })).await.expect(201);
+            watch.keep(&rotated["key"]);
+            let own = watch.secret("key put");
+            watch.quiet(
+                "put",
+                &root.put(&format!("/things/{id}"), &json!({ "name": thing["name"], "key": own })).await,
+            );
+            assert_eq!(root.get(&format!("/things/{id}/key")).await.expect(200)["key"], own);
+            watch.quiet("a wrong scheme", &server.client(&own).get("/groups").await);
+        }
+        // Conflicts and refusals with a key in them.
+        let taken = watch.secrets.last().unwrap().clone();
+        watch.quiet("taken", &root.post(&path, &json!([{ "name": "new", "key": taken }])).await);
+        watch.quiet(
+            "taken as external",
+            &root.post(&path, &json!([{ "name": "new", "external_key": taken }])).await,
+        );
+        let long = watch.secret("long").repeat(20);
+        watch.quiet("too long", &root.post(&path, &json!([{ "name": "new", "key": long }])).await);
+        let wrong = watch.secret("wrong type");
+        watch.quiet(
+            "wrong type",
+            &root.post(&path, &json!([{ "name": "new", "key": { "inner": wrong } }])).await,
+        );
+        let beside = watch.secret("key beside an error");
+        watch.quiet("as a number", &root.post(&path, &json!([{ "name": 7, "key": beside }])).await);
+        let unknown = watch.secret("unknown");
+        watch.quiet(
+            "unknown",
+            &server.anonymous.post("/identify", &json!({ "key": unknown, "type": "external" })).await,
+        );
+        watch.quiet(
+            "bad kind",
+            &server.anonymous.post("/identify", &json!({ "key": unknown, "type": "x" })).await,
+        );
+        let cut = format!("[{{\"name\":\"x\",\"key\":\"{}", watch.secret("cut off"));
+        let request = root.request(Method::POST, &path).header("content-type", "application/json").body(cut);
+        watch.quiet("cut off", &request.reply().await);
+    }
+    for list in ["/things?limit=1000", "/journal?limit=1000", "/openapi.json", "/health"] {
+        watch.quiet(list, &root.get(list).await);
+    }
+    for list in
+        [format!("/groups/{group}/things?limit=1000"), format!("/profiles/{profile}/things?limit=1000")]
+    {
+        watch.quiet(&list, &root.get(&list).await);
+    }
+    watch.quiet("search", &root.post("/things/search", &json!({ "limit": 1000 })).await);
+}
+
+/// The database refuses in the middle of a request: the answer is 5xx and says nothing.
+async fn faults(server: &Running, watch: &mut Watch, engine: Engine) {
+    let root = server.root().await;
+    let (_, profile) = profile(&root).await;
+    let path = format!("/profiles/{profile}/things");
+    let made = root.post(&path, &json!([{ "name": "victim" }])).await.expect(201);
+    let key = watch.keep(&made["things"][0]["key"]);
+    server.database.execute("ALTER TABLE credential_index RENAME TO broken").await;
+    let broken = root.post(&path, &json!([{ "name": "n", "key": watch.secret("key into a fault") }])).await;
+    assert_eq!(broken.status, 500, "{engine:?}: {broken:?}");
+    watch.quiet("a fault", &broken);
+    let identify = server.anonymous.post("/identify", &json!({ "key": key })).await;
+    assert_eq!(identify.status, 500, "{engine:?}: {identify:?}");
+    watch.quiet("a fault of identify", &identify);
+    for word in ["sqlx", "psql", "credential_index", "/src/", "relation", "no such table"] {
+        assert!(!broken.text.contains(word) && !identify.text.contains(word), "{word}: {broken:?}");
+    }
+    server.database.execute("ALTER TABLE broken RENAME TO credential_index").await;
+    server.database.execute("ALTER TABLE sessions RENAME TO broken").await;
+    let token = root.token().to_owned();
+    watch.quiet("a fault of authentication", &server.client(&token).get("/groups").await);
+    server.database.execute("ALTER TABLE broken RENAME TO sessions").await;
+}
+
+/// The database as whoever steals it would read it.
+async fn everything_stored(server: &Running) -> String {
+    match server.database.file() {
+        Some(file) => ["", "-wal"]
+            .into_iter()
+            .filter_map(|suffix| std::fs::read(format!("{}{suffix}", file.display())).ok())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .collect(),
+        // PostgreSQL's pages may be compressed, so its rows are read instead; bytes come as base64.
+        None => {
+            let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'";
+            let rows = "query_to_xml(format('SELECT * FROM %I', table_name), true, false, '')::text";
+            server.database.text(format!("SELECT string_agg({rows}, ' ') FROM ({tables}) t")).await
+        }
+    }
+}
+
+/// As PostgreSQL's XML shows the same bytes, less the end that depends on what follows them.
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+    encoded.get(..text.len() / 3 * 4).unwrap().to_owned()
+}
