@@ -142,6 +142,18 @@ async fn queries_and_searches_are_strict_alike() {
 }
 
 #[tokio::test]
+async fn nothing_that_a_request_asks_for_is_ignored() {
+    let app = start(app::Engine::Sqlite).await;
+    let root = app.root().await;
+    let group = format!("/groups/{NOBODY}");
+    assert_eq!(root.get(&format!("{group}?verbose=1")).await.problem(400), "invalid");
+    assert_eq!(root.post("/groups/search?limit=5", &json!({})).await.problem(400), "invalid");
+    let delete = root.request(Method::DELETE, &group).header("if-match", "\"x\"").reply().await;
+    assert_eq!(delete.problem(400), "invalid");
+    assert_eq!(app.anonymous.get(&format!("{group}?verbose=1")).await.problem(401), "unauthenticated");
+}
+
+#[tokio::test]
 async fn every_answer_has_its_id_and_headers() {
     let app = start(app::Engine::Sqlite).await;
     let reply = app.anonymous.request(Method::GET, "/nowhere").header("x-request-id", "mine-1").reply().await;

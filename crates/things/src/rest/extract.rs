@@ -6,14 +6,15 @@
 use std::{convert::Infallible, ops::Deref, str::FromStr};
 
 use axum::{
-    extract::{FromRequestParts, RawPathParams},
-    http::request::Parts,
+    extract::{FromRequestParts, MatchedPath, RawPathParams},
+    http::{header, request::Parts},
 };
 use registry::{Actor, Call, Error, Secret};
 
 use super::{
     Problem,
     edge::{Peer, RequestId},
+    openapi,
     repeat::Repetition,
 };
 use crate::{
@@ -62,6 +63,7 @@ impl FromRequestParts<App> for Anyone {
 }
 
 fn call(parts: &Parts, actor: Actor) -> Result<Call, Problem> {
+    nothing_ignored(parts)?;
     let request_id = parts.extensions.get::<RequestId>().map_or("", |id| id.as_str());
     let call = Call::new(actor, request_id);
     match parts.extensions.get::<Repetition>() {
@@ -69,6 +71,24 @@ fn call(parts: &Parts, actor: Actor) -> Result<Call, Problem> {
         Some(Repetition::Refused(problem)) => Err(problem.clone()),
         Some(Repetition::Possible { route, key, body }) => Ok(call.repeatable(route, key, body)),
     }
+}
+
+/// Refuses what would be ignored: parameters and conditions that the operation does not look at.
+fn nothing_ignored(parts: &Parts) -> Result<(), Problem> {
+    let query = parts.uri.query().unwrap_or_default();
+    let conditional = parts.headers.contains_key(header::IF_MATCH);
+    if query.is_empty() && !conditional {
+        return Ok(());
+    }
+    let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let Some(looks) = openapi::looks(&parts.method, route) else { return Ok(()) };
+    if conditional && !looks.if_match {
+        return Err(Error::invalid("If-Match", "is not supported by this operation").into());
+    }
+    if !query.is_empty() && !looks.query {
+        return Err(Error::invalid("query", "must be empty: this operation has no parameters").into());
+    }
+    Ok(())
 }
 
 /// What a thing presents: for the endpoints that things use.

@@ -1,7 +1,9 @@
 //! The OpenAPI document: what the handlers' annotations say, completed here with what is true of every
 //! operation, so that no handler has to repeat it: path ids, problems, credentials, headers.
 
-use axum::http::StatusCode;
+use std::{collections::HashMap, sync::LazyLock};
+
+use axum::http::{Method, StatusCode};
 use utoipa::{
     OpenApi, PartialSchema, ToSchema,
     openapi::{
@@ -65,6 +67,45 @@ pub fn document() -> utoipa::openapi::OpenApi {
         }
     }
     document
+}
+
+/// What an operation looks at, as far as its description says: how a request is recognised that asks
+/// for something which would be ignored.
+pub(super) struct Looks {
+    /// At the query string.
+    pub(super) query: bool,
+    /// At `If-Match`.
+    pub(super) if_match: bool,
+}
+
+/// What the operation behind a route looks at; `None` when it is not described.
+pub(super) fn looks(method: &Method, route: &str) -> Option<&'static Looks> {
+    static ALL: LazyLock<HashMap<(String, String), Looks>> = LazyLock::new(|| {
+        let mut all = HashMap::new();
+        for (path, item) in document().paths.paths {
+            for (method, operation) in [
+                ("GET", item.get),
+                ("POST", item.post),
+                ("PUT", item.put),
+                ("PATCH", item.patch),
+                ("DELETE", item.delete),
+            ] {
+                let Some(operation) = operation else { continue };
+                let parameters = operation.parameters.unwrap_or_default();
+                let has = |wanted: fn(&Parameter) -> bool| {
+                    parameters.iter().any(|known| matches!(known, RefOr::T(known) if wanted(known)))
+                };
+                let looks = Looks {
+                    query: has(|known| known.parameter_in == ParameterIn::Query),
+                    if_match: has(|known| known.name == "If-Match"),
+                };
+                all.insert((method.to_owned(), path.clone()), looks);
+            }
+        }
+        all
+    });
+    let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
+    ALL.get(&(method.to_owned(), route.to_owned()))
 }
 
 fn complete(operation: &mut Operation, path: &str, method: &HttpMethod) {
