@@ -5,6 +5,8 @@
 //! because all of them share the primary key of `credential_index`. Nothing outside of this file
 //! and its SQL knows how the look-up works.
 
+pub(crate) mod probes;
+
 use std::{str::FromStr, time::Duration};
 
 use crate::{
@@ -244,7 +246,8 @@ impl Registry {
         key: &ExternalKey,
         expect: &Expect,
     ) -> Result<Thing> {
-        use_case!(self, call, |tx| {
+        self.probes.check(call)?;
+        let set = use_case!(self, call, |tx| {
             let permit = self.lock_thing::<Edit>(&mut tx, call, id).await?;
             let before = store::things::get(&mut tx, &permit).await?;
             expect.check(&before.version())?;
@@ -255,7 +258,8 @@ impl Registry {
             let entry =
                 Entry::by(&permit, "thing.external_key_set", Subject::thing(id, &after.name)).with(changes);
             journal::commit(self, tx, call, vec![entry], after).await
-        })
+        });
+        set.map_err(|error| self.probes.weigh(call, error))
     }
 
     /// Takes the external key away; without one it does nothing.

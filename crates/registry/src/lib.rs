@@ -110,6 +110,7 @@ pub struct Registry {
     pub(crate) ids: Ids,
     pub(crate) readback: credentials::Readback,
     pub(crate) identity: identity::Identity,
+    pub(crate) probes: credentials::probes::Probes,
 }
 
 impl Registry {
@@ -148,7 +149,8 @@ impl Registry {
         keyring: Keyring,
         readback: credentials::Readback,
     ) -> Arc<Self> {
-        Arc::new(Self { db, keyring, ids: Ids::default(), readback, identity })
+        let probes = credentials::probes::Probes::new(db.clock.clone());
+        Arc::new(Self { db, keyring, ids: Ids::default(), readback, identity, probes })
     }
 
     /// What a person calls the database engine: `SQLite` or `PostgreSQL`.

@@ -210,6 +210,9 @@ impl Registry {
         if !errors.is_empty() {
             return Err(Error::Invalid(errors));
         }
+        if things.iter().any(|thing| thing.key.is_some() || thing.external_key.is_some()) {
+            self.probes.check(call)?;
+        }
         let made = use_case!(self, call, |tx| {
             lock::groups_of_profiles(&mut tx, &[profile]).await?;
             lock::profiles_shared(&mut tx, &[profile]).await?;
@@ -225,7 +228,10 @@ impl Registry {
             journal::commit(self, tx, call, entries, made).await
         });
         match made {
-            Err(Error::Conflict(conflict)) => Err(self.which_things(profile, things, conflict).await),
+            Err(Error::Conflict(conflict)) => {
+                let error = self.which_things(profile, things, conflict).await;
+                Err(self.probes.weigh(call, error))
+            }
             made => made,
         }
     }
@@ -312,7 +318,10 @@ impl Registry {
         update: &ThingUpdate,
         expect: &Expect,
     ) -> Result<Thing> {
-        use_case!(self, call, |tx| {
+        if update.key.is_some() {
+            self.probes.check(call)?;
+        }
+        let updated = use_case!(self, call, |tx| {
             let permit = self.lock_thing::<Edit>(&mut tx, call, id).await?;
             let before = store::things::get(&mut tx, &permit).await?;
             expect.check(&before.version())?;
@@ -336,7 +345,8 @@ impl Registry {
             }
             let entry = Entry::by(&permit, "thing.updated", Subject::thing(id, &after.name)).with(changes);
             journal::commit(self, tx, call, vec![entry], after).await
-        })
+        });
+        updated.map_err(|error| self.probes.weigh(call, error))
     }
 
     /// Lays metadata over that of several things, each one level deep, all or none.

@@ -393,3 +393,36 @@ async fn every_failure_to_identify_is_the_same_until_there_are_too_many() {
 fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
+
+#[tokio::test]
+async fn twenty_taken_keys_an_hour_are_told_of() {
+    for engine in engines() {
+        let scene = scene(engine).await;
+        let taken = "SN-0001";
+        scene.create(json!([{ "name": "holder", "external_key": taken }])).await.expect(201);
+        let (id, _) = scene.one("prober").await;
+        let external = format!("/things/{id}/external-key");
+        for round in 0..20 {
+            let reply = match round % 2 {
+                0 => scene.root.patch(&external, &json!({ "key": taken })).await,
+                _ => scene.create(json!([{ "name": "x", "external_key": taken }])).await,
+            };
+            assert_eq!(reply.problem(409), "credential-unavailable");
+        }
+        for key in [taken, "SN-0002"] {
+            // Free or taken: nothing is told any more.
+            let reply = scene.root.patch(&external, &json!({ "key": key })).await;
+            assert_eq!(reply.problem(429), "too-many-requests");
+            assert_eq!(reply.header("retry-after"), "3600");
+            let reply = scene.create(json!([{ "name": "y", "external_key": key }])).await;
+            assert_eq!(reply.problem(429), "too-many-requests");
+        }
+        let update = json!({ "name": "prober", "key": "a key of my own choice" });
+        assert_eq!(scene.root.put(&format!("/things/{id}"), &update).await.problem(429), "too-many-requests");
+        // Keys made here tell nothing.
+        scene.create(json!([{ "name": "z" }])).await.expect(201);
+        scene.root.post(&format!("/things/{id}/key/rotate"), &json!({})).await.expect(201);
+        scene.server.clock.advance(Duration::from_secs(3600));
+        scene.root.patch(&external, &json!({ "key": "SN-0002" })).await.expect(200);
+    }
+}

@@ -238,7 +238,7 @@ impl Resets {
 }
 
 /// A map that forgets what was touched longest ago.
-struct Bounded<K, V> {
+pub(crate) struct Bounded<K, V> {
     most: usize,
     touches: u64,
     values: HashMap<K, (u64, V)>,
@@ -246,11 +246,16 @@ struct Bounded<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V: Default> Bounded<K, V> {
-    fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { most, touches: 0, values: HashMap::new(), by_touch: BTreeMap::new() }
     }
 
-    fn entry(&mut self, key: K) -> &mut V {
+    /// Without touching it.
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        self.values.get(key).map(|(_, value)| value)
+    }
+
+    pub(crate) fn entry(&mut self, key: K) -> &mut V {
         if !self.values.contains_key(&key)
             && self.values.len() >= self.most
             && let Some((_, oldest)) = self.by_touch.pop_first()
