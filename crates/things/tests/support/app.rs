@@ -17,7 +17,7 @@
 use std::{sync::Arc, time::Duration};
 
 use registry::{
-    Call, Clock, NewOrg, Password, Registry, Secret, Timestamp,
+    Call, Clock, NewOrg, Password, Registry, Secret, Settings, Timestamp,
     text::{Email, OrgName},
 };
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
@@ -60,13 +60,24 @@ pub async fn start(engine: Engine) -> Running {
 
 /// Starts a server.
 pub async fn start_with(engine: Engine, options: Options, limits: Limits) -> Running {
-    launch(engine, options, limits, None).await
+    start_set_up(engine, options, limits, |_| {}).await
+}
+
+/// Starts a server whose registry is set up otherwise.
+pub async fn start_set_up(
+    engine: Engine,
+    options: Options,
+    limits: Limits,
+    set_up: impl FnOnce(&mut Settings),
+) -> Running {
+    launch(engine, options, limits, None, set_up).await
 }
 
 /// Starts a server that speaks TLS.
 pub async fn start_tls(engine: Engine, tls: tokio_rustls::TlsAcceptor) -> Running {
     let options = Options { tls: true, ..Options::default() };
-    launch(engine, options, Limits { head: Duration::from_millis(500), ..Limits::default() }, Some(tls)).await
+    let limits = Limits { head: Duration::from_millis(500), ..Limits::default() };
+    launch(engine, options, limits, Some(tls), |_| {}).await
 }
 
 async fn launch(
@@ -74,10 +85,13 @@ async fn launch(
     options: Options,
     limits: Limits,
     tls: Option<tokio_rustls::TlsAcceptor>,
+    set_up: impl FnOnce(&mut Settings),
 ) -> Running {
     let clock = Clock::standing(START);
     let database = databases::fresh(engine).await;
-    let registry = databases::open(&database, clock.clone()).await.unwrap();
+    let mut settings = databases::settings(&database, clock.clone());
+    set_up(&mut settings);
+    let registry = Registry::open(settings).await.unwrap();
     let app = App::new(Arc::clone(&registry), options);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
