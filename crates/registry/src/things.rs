@@ -1,6 +1,6 @@
 //! Things: devices. Each is in exactly one group, on exactly one profile of that group.
 
-use std::str::FromStr;
+use std::{collections::HashMap, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -201,11 +201,19 @@ impl Registry {
             &mut errors,
         );
         no_repeats("external_key", things.iter().map(|thing| thing.external_key.as_ref()), &mut errors);
+        let keys: HashMap<&str, usize> = things
+            .iter()
+            .enumerate()
+            .filter_map(|(item, thing)| Some((thing.key.as_ref()?.secret().expose(), item)))
+            .collect();
         for (item, thing) in things.iter().enumerate() {
-            let key = thing.key.as_ref().map(|key| key.secret().expose());
-            if key.is_some() && key == thing.external_key.as_ref().map(ExternalKey::as_str) {
-                errors.push(FieldError::new("external_key", "must differ from the key").in_item(item));
-            }
+            // One value names one thing, whether as key or as external key.
+            let message = match thing.external_key.as_ref().and_then(|external| keys.get(external.as_str())) {
+                Some(of) if *of == item => "must differ from the key".to_owned(),
+                Some(of) => format!("is the same as the key of item {of}"),
+                None => continue,
+            };
+            errors.push(FieldError::new("external_key", message).in_item(item));
         }
         if !errors.is_empty() {
             return Err(Error::Invalid(errors));
