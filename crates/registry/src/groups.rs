@@ -139,8 +139,9 @@ impl Registry {
             let now = tx.now();
             let creator = call.user()?.id();
             let members = store::groups::first_members(&mut tx, &permit, creator).await?;
-            let role =
-                members.iter().find(|(member, _)| *member == creator).map_or(Role::Owner, |(_, role)| *role);
+            // Who administers the platform or owns the organisation stays what they are.
+            let membership = members.iter().find(|(member, _)| *member == creator).map(|(_, role)| *role);
+            let role = membership.map_or(permit.role(), |role| role.max(permit.role()));
             let made: Vec<Group> = groups
                 .iter()
                 .map(|new| Group {

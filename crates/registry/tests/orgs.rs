@@ -108,6 +108,20 @@ async fn lists_show_what_one_belongs_to() {
 }
 
 #[tokio::test]
+async fn a_platform_administrator_owns_the_groups_they_make_as_a_member_too() {
+    for engine in engines() {
+        let Scene { world, org, editor, .. } = scene(engine).await;
+        world.join(org, &world.root, Role::Viewer).await;
+        for (person, role) in [(&world.root, Role::Owner), (&editor, Role::Admin)] {
+            let new = [named_group(role.as_str())];
+            let made = world.create_groups(&person.call(), org, &new).await.unwrap().remove(0);
+            assert_eq!(made.role, role);
+            assert_eq!(world.view_group(&person.call(), made.id).await.unwrap(), made);
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_organisation_takes_its_groups_along() {
     for engine in engines() {
         let Scene { world, org, owner, admin, .. } = scene(engine).await;
