@@ -75,6 +75,8 @@ pub(crate) struct View;
 pub(crate) struct EndMemberships;
 /// Create in it, change it.
 pub(crate) struct Edit;
+/// Read what happened in it.
+pub(crate) struct Review;
 /// Delete from it, manage its members.
 pub(crate) struct Administer;
 /// Delete it, give it away.
@@ -89,6 +91,10 @@ impl Action for EndMemberships {
 }
 impl Action for Edit {
     const NEEDS: Role = Role::Editor;
+}
+impl Action for Review {
+    const NEEDS: Role = Role::Admin;
+    const WRITES: bool = false;
 }
 impl Action for Administer {
     const NEEDS: Role = Role::Admin;

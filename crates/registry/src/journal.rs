@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Registry,
-    access::{self, Action, Administer, Permit, Target, Via},
+    access::{self, Action, Permit, Review, Target, Via},
     actor::Call,
     clock::Timestamp,
     error::{Error, Result},
@@ -233,10 +233,10 @@ impl Registry {
         let mut named = false;
         if let Some(group) = filter.group {
             named = true;
-            refused_only(access::permit::<Administer, _>(&mut conn, call, group).await)?;
+            refused_only(access::permit::<Review, _>(&mut conn, call, group).await)?;
         } else if let Some(org) = filter.org {
             named = true;
-            refused_only(access::permit::<Administer, _>(&mut conn, call, org).await)?;
+            refused_only(access::permit::<Review, _>(&mut conn, call, org).await)?;
         }
         let page = store::journal::list(&mut conn, &self.keyring, &visible, filter, query).await?;
         if named && page.total == 0 && !self.scope_is_mine(&mut conn, call, filter).await? {
@@ -252,8 +252,8 @@ impl Registry {
         filter: &JournalFilter,
     ) -> Result<bool> {
         let found = match (filter.group, filter.org) {
-            (Some(group), _) => access::permit::<Administer, _>(conn, call, group).await.map(drop),
-            (None, Some(org)) => access::permit::<Administer, _>(conn, call, org).await.map(drop),
+            (Some(group), _) => access::permit::<Review, _>(conn, call, group).await.map(drop),
+            (None, Some(org)) => access::permit::<Review, _>(conn, call, org).await.map(drop),
             (None, None) => Ok(()),
         };
         match found {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use registry::{
     Actor, Call, Clock, ConflictKind, Denial, Error, JsonObject, NewOrg, NewToken, OrgId, Registry, Role,
     Secret, Timestamp, TokenId, TokenOrder, Within,
+    journal::{JournalFilter, JournalOrder},
     text::{Description, OrgName, TokenName},
 };
 use support::{
@@ -161,6 +162,12 @@ async fn a_token_is_no_wider_than_its_scopes() {
         scope(world.remove_org_members(&reader, mine, &[ada.id]).await.unwrap_err());
         let any = world.list_tokens(&reader, &first(1, TokenOrder::Id)).await.unwrap().items[0].id;
         scope(world.delete_token(&reader, any).await.unwrap_err());
+
+        for named in [(Some(mine), None), (None, Some(group)), (None, None)] {
+            let filter = JournalFilter { org: named.0, group: named.1, ..JournalFilter::default() };
+            let read = world.list_journal(&reader, &filter, &first(10, JournalOrder)).await.unwrap();
+            assert!(read.total > 0, "{named:?}");
+        }
 
         let in_org = world.by_token(&ada, true, Some(Within::Org(mine))).await.call();
         assert!(
