@@ -3,6 +3,7 @@
 //! A chore is a module with `run`, named in [`CHORES`] and nowhere else.
 #![expect(clippy::print_stderr, reason = "a chore talks to the person who started it")]
 
+mod debian;
 mod deny;
 mod postgres;
 mod process;

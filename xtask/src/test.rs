@@ -1,15 +1,23 @@
 //! `cargo xtask test`: every test on both engines, from nothing.
 
-use std::{ffi::OsString, time::Instant};
+use std::{
+    ffi::OsString,
+    process::{Command, Stdio},
+    time::Instant,
+};
 
 use crate::{
     Result,
+    debian::{apt_get, may_install},
     postgres::{Cluster, FORGETFUL},
     process::{Interrupts, cargo, say},
 };
 
 /// Where the tests find a PostgreSQL cluster that is theirs to fill.
 const POSTGRES: &str = "THINGS_TEST_POSTGRES";
+
+/// What a newcomer uses who follows README.md, which is a test.
+const TOOLS: &[&str] = &["curl", "jq"];
 
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
     let (sqlite_only, extra) = parse(arguments)?;
@@ -33,6 +41,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
         tests.env(POSTGRES, cluster.url());
         Some(cluster)
     };
+    provide_tools(&interrupts);
     say("test: cargo test");
     let status = interrupts.run(&mut tests);
     drop(cluster);
@@ -47,6 +56,30 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
         }
         Ok(_) => Err(format!("failed after {took}").into()),
         Err(error) => Err(format!("{error} after {took}").into()),
+    }
+}
+
+/// Installs what is missing, where it may; else one test is skipped, which is no reason to stop.
+fn provide_tools(interrupts: &Interrupts) {
+    let is_missing = |tool: &&str| {
+        let mut version = Command::new(tool);
+        version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+        !version.status().is_ok_and(|status| status.success())
+    };
+    let missing: Vec<&str> = TOOLS.iter().copied().filter(is_missing).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let shown = missing.join(" and ");
+    if !may_install() {
+        return say(&format!(
+            "test: without {shown} README.md is not executed; install them to have it tested"
+        ));
+    }
+    say(&format!("test: installing {shown} (apt-get)"));
+    let install = [&["install"], missing.as_slice()].concat();
+    if let Err(error) = apt_get(interrupts, &["update"]).and_then(|()| apt_get(interrupts, &install)) {
+        say(&format!("test: {error}; README.md is not executed"));
     }
 }
 

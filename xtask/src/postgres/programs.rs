@@ -2,14 +2,13 @@
 
 use std::{
     env, fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+    path::PathBuf,
+    process::Command,
 };
-
-use rustix::process::geteuid;
 
 use crate::{
     Result,
+    debian::{apt_get, may_install},
     process::{Interrupts, say},
 };
 
@@ -44,11 +43,10 @@ pub(super) fn find_or_install(interrupts: &Interrupts) -> Result<Programs> {
     if let Some(programs) = find() {
         return Ok(programs);
     }
-    let debian = Path::new("/etc/debian_version").exists();
-    if !debian || !geteuid().is_root() {
+    if !may_install() {
         return Err(HOW_TO.into());
     }
-    install(interrupts)?;
+    install(interrupts).map_err(|error| format!("{error}; {HOW_TO}"))?;
     find().ok_or_else(|| HOW_TO.into())
 }
 
@@ -102,16 +100,6 @@ fn install(interrupts: &Interrupts) -> Result<()> {
     fs::write(policy.path(), "create_main_cluster = false\n")?;
     // The extensions of `contrib` have been in the server's package since PostgreSQL 10.
     apt_get(interrupts, &["install", "postgresql"])
-}
-
-fn apt_get(interrupts: &Interrupts, arguments: &[&str]) -> Result<()> {
-    let mut command = Command::new("apt-get");
-    command.env("DEBIAN_FRONTEND", "noninteractive").args(["-qq", "-o", "DPkg::Lock::Timeout=300"]);
-    command.args(["--yes", "--no-install-recommends"]).args(arguments).stdout(Stdio::null());
-    if interrupts.run(&mut command)?.success() {
-        return Ok(());
-    }
-    Err(format!("`apt-get {}` failed; {HOW_TO}", arguments.join(" ")).into())
 }
 
 #[cfg(test)]
