@@ -59,7 +59,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
     text(
         "data_dir",
         "\"things-data\"",
-        "Where the installation's keys are, and SQLite's database. Made, for its owner only, if it does not exist.",
+        "Where the installation's keys are, SQLite's database, and mails to people. Made, for its owner only, if it does not exist.",
     )
     .flag("DIR"),
     unset(

@@ -1,4 +1,4 @@
-//! Organisations.
+//! Organisations: made, read, changed, deleted.
 
 use std::time::Duration;
 
