@@ -117,11 +117,12 @@ impl FieldError {
         self
     }
 
-    /// `name`, or `[3].name` in a bulk request.
+    /// `name`, or `[3].name` in a bulk request; `body` for what is wrong with the whole.
     pub fn path(&self) -> String {
         match self.item {
             Some(item) if self.field.is_empty() => format!("[{item}]"),
             Some(item) => format!("[{item}].{}", self.field),
+            None if self.field.is_empty() => "body".to_owned(),
             None => self.field.to_string(),
         }
     }

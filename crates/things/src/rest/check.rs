@@ -127,7 +127,9 @@ impl Check {
 
     /// A free-form object that may be left out.
     pub(crate) fn object(&mut self, field: &'static str, raw: Option<&RawObject>) -> Option<JsonObject> {
-        self.valid(field, JsonObject::parse(&raw?.0))
+        // `metadata=` in a query is no filter, as `name=` is none.
+        let raw = raw.filter(|raw| !raw.0.is_empty())?;
+        self.valid(field, JsonObject::parse(&raw.0))
     }
 
     /// A result of any other check.

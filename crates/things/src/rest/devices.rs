@@ -18,7 +18,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PresentedKey {
-    #[schema(required)]
+    #[schema(value_type = String, required)]
     key: Option<String>,
     /// `internal` unless given.
     #[serde(rename = "type")]

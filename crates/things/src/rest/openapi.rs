@@ -4,6 +4,7 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use axum::http::{Method, StatusCode};
+use registry::actor::MAX_HEADER_KEY;
 use utoipa::{
     OpenApi, PartialSchema, ToSchema,
     openapi::{
@@ -118,10 +119,7 @@ fn complete(operation: &mut Operation, path: &str, method: &HttpMethod) {
     let tagged = returns_one(operation);
     let parameters = operation.parameters.get_or_insert_default();
     match method {
-        HttpMethod::Post => parameters.push(header(
-            "Idempotency-Key",
-            "Makes the request repeatable: the same key with the same request has one effect, for a day.",
-        )),
+        HttpMethod::Post => parameters.push(idempotency_key()),
         HttpMethod::Put if tagged => {
             parameters.push(header(
                 "If-Match",
@@ -165,6 +163,24 @@ fn header(name: &str, description: &str) -> RefOr<Parameter> {
         .required(Required::False)
         .description(Some(description))
         .schema(Some(String::schema()))
+        .build()
+        .into()
+}
+
+fn idempotency_key() -> RefOr<Parameter> {
+    let key = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(MAX_HEADER_KEY))
+        .pattern(Some("^[!-~]+$"));
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "Makes the request repeatable: the same key with the same request has one effect, for a day.",
+        ))
+        .schema(Some(key))
         .build()
         .into()
 }

@@ -68,7 +68,7 @@ struct NewOrgBody {
     /// Chosen by the client, or made.
     #[schema(value_type = Option<Uuid>)]
     id: Option<String>,
-    #[schema(required, min_length = 1, max_length = 254)]
+    #[schema(value_type = String, required, min_length = 1, max_length = 254)]
     name: Option<String>,
     #[schema(max_length = 1024)]
     description: Option<String>,
@@ -103,7 +103,7 @@ impl NewOrgBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct OrgUpdateBody {
-    #[schema(required, min_length = 1, max_length = 254)]
+    #[schema(value_type = String, required, min_length = 1, max_length = 254)]
     name: Option<String>,
     #[schema(max_length = 1024)]
     description: Option<String>,

@@ -106,7 +106,7 @@ struct NewProfileBody {
     #[schema(value_type = Option<Uuid>)]
     id: Option<String>,
     /// Unique in the group; at most 2,400 bytes.
-    #[schema(required, min_length = 1, max_length = 1024)]
+    #[schema(value_type = String, required, min_length = 1, max_length = 1024)]
     name: Option<String>,
     #[schema(value_type = Option<Config>)]
     config: Option<RawObject>,
@@ -136,7 +136,7 @@ fn config_of(raw: Option<&RawObject>, check: &mut Check) -> Option<ProfileConfig
 #[serde(deny_unknown_fields)]
 struct ProfileUpdateBody {
     /// Unique in the group; at most 2,400 bytes.
-    #[schema(required, min_length = 1, max_length = 1024)]
+    #[schema(value_type = String, required, min_length = 1, max_length = 1024)]
     name: Option<String>,
     /// Replaced as a whole; null takes it away.
     #[serde(default, deserialize_with = "given")]

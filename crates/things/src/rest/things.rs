@@ -118,7 +118,7 @@ struct NewThingBody {
     #[schema(value_type = Option<Uuid>)]
     id: Option<String>,
     /// Unique in the group; at most 2,400 bytes.
-    #[schema(required, min_length = 1, max_length = 1024)]
+    #[schema(value_type = String, required, min_length = 1, max_length = 1024)]
     name: Option<String>,
     /// `device` unless given.
     #[serde(rename = "type")]
@@ -169,7 +169,7 @@ fn own_key(text: Option<&str>, check: &mut Check) -> Option<ThingKey> {
 #[serde(deny_unknown_fields)]
 struct ThingUpdateBody {
     /// Unique in the group; at most 2,400 bytes.
-    #[schema(required, min_length = 1, max_length = 1024)]
+    #[schema(value_type = String, required, min_length = 1, max_length = 1024)]
     name: Option<String>,
     #[serde(rename = "type")]
     #[schema(value_type = Option<TypeName>)]
@@ -259,7 +259,7 @@ struct ThingIds {
 #[serde(deny_unknown_fields)]
 struct ExternalKeyBody {
     /// 5 to 512 bytes.
-    #[schema(required, min_length = 5, max_length = 512)]
+    #[schema(value_type = String, required, min_length = 5, max_length = 512)]
     key: Option<String>,
 }
 
