@@ -18,7 +18,8 @@ pub(crate) const MAX_BODY: usize = 1024 * 1024;
 /// A JSON body. The last argument of a handler.
 pub(crate) struct Json<T>(pub(crate) T);
 
-/// A JSON body that may be left out: then its type's default counts, and no content type is needed.
+/// A JSON body that may be left out, or null: then its type's default counts. Without a body no content
+/// type is needed.
 pub(crate) struct OptionalJson<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
@@ -41,7 +42,7 @@ impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
             return Ok(Self(T::default()));
         }
         is_json(&parts.headers)?;
-        parse(&bytes).map(Self)
+        Ok(Self(parse::<Option<T>>(&bytes)?.unwrap_or_default()))
     }
 }
 
