@@ -23,8 +23,8 @@ use crate::{
 };
 
 pub(crate) use accounts::{
-    AccountPermit, PlatformPermit, RegistrationPermit, SelfPermit, account, first_start, oneself, platform,
-    registration,
+    AccountPermit, PlatformPermit, RegistrationPermit, SelfPermit, account, admission, first_start, oneself,
+    platform, registration,
 };
 pub(crate) use lists::{Administered, Visible};
 

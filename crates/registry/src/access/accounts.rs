@@ -90,6 +90,15 @@ pub(crate) fn account(call: &Call, id: UserId) -> Result<AccountPermit> {
     }
 }
 
+/// May the caller let this person in, or shut them out? To whom the account does not exist, it does not
+/// exist here either.
+pub(crate) fn admission(call: &Call, id: UserId) -> Result<PlatformPermit> {
+    match platform(call, true) {
+        Err(Error::Forbidden(Denial::PlatformOnly)) if call.user()?.id != id => Err(Error::NotFound),
+        found => found,
+    }
+}
+
 /// Proof that an account may be made.
 pub(crate) struct RegistrationPermit(Via);
 

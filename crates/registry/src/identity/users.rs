@@ -281,7 +281,7 @@ impl Registry {
         action: &'static str,
     ) -> Result<()> {
         use_case!(self, call, |tx| {
-            let permit: PlatformPermit = access::platform(call, true)?;
+            let permit: PlatformPermit = access::admission(call, id)?;
             let account: AccountPermit = permit.account(id);
             lock::platform_admins(&mut tx).await?;
             lock::users(&mut tx, &[id]).await?;

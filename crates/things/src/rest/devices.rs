@@ -86,13 +86,13 @@ struct OwnMetadata {
 }
 
 /// View the metadata of the thing whose key is presented
-#[utoipa::path(get, path = "/metadata", tag = "Devices", security(("thing_key" = [])), responses((status = 200, body = OwnMetadata)))]
+#[utoipa::path(get, path = "/metadata", tag = "Devices", security(("thing" = [])), responses((status = 200, body = OwnMetadata)))]
 async fn own_metadata(State(app): State<App>, peer: Peer, key: DeviceKey) -> Answer<Out<OwnMetadata>> {
     let found = match &key {
         DeviceKey::Key(key) => app.registry.authenticate_thing(CredentialKind::Internal, key).await,
         DeviceKey::External(key) => app.registry.authenticate_thing(CredentialKind::External, key).await,
     };
-    let actor = found.map_err(|error| failed(&app, peer.source(), error))?;
+    let actor = found.map_err(|error| failed(&app, peer.source(), error).for_things())?;
     let metadata = app.registry.own_metadata(&Call::new(actor, "")).await?;
     Ok(Out(OwnMetadata { metadata }))
 }

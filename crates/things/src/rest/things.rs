@@ -137,9 +137,13 @@ struct NewThingBody {
 }
 
 impl NewThingBody {
-    fn check(self, profile: ProfileId, check: &mut Check) -> Option<NewThing> {
-        // Which group it is shows only with the right to the profile, so it cannot be compared here.
-        check.owned("group_id", self.group_id.as_ref(), None);
+    /// Whether something has to be compared with the profile as it is.
+    fn echoes(&self) -> bool {
+        self.group_id.as_ref().is_some_and(Echo::is_given)
+    }
+
+    fn check(self, group: Option<GroupId>, profile: ProfileId, check: &mut Check) -> Option<NewThing> {
+        check.owned("group_id", self.group_id.as_ref(), group.map(|id| id.to_string()).as_deref());
         check.owned("profile_id", self.profile_id.as_ref(), Some(&profile.to_string()));
         let id = check.parsed("id", self.id.as_deref());
         let name = check.required("name", self.name.as_deref());
@@ -404,7 +408,13 @@ async fn create_things(
     Id(profile): Id<ProfileId>,
     Json(items): Json<Vec<NewThingBody>>,
 ) -> Answer {
-    let things = Check::each(items, |item, check| item.check(profile, check))?;
+    // Which group it is shows only with the right to the profile.
+    let group = if items.iter().any(NewThingBody::echoes) {
+        Some(app.registry.view_profile(&caller, profile).await?.group_id)
+    } else {
+        None
+    };
+    let things = Check::each(items, |item, check| item.check(group, profile, check))?;
     let made = app.registry.create_things(&caller, profile, &things).await?;
     let things = made.into_iter().map(Into::into).collect();
     Ok((StatusCode::CREATED, Out(Things { things })).into_response())
