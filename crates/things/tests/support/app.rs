@@ -73,6 +73,12 @@ pub async fn start_set_up(
     launch(engine, options, limits, None, set_up).await
 }
 
+/// Starts a server where anybody may register.
+pub async fn start_open(engine: Engine) -> Running {
+    let options = Options { requests_per_second: None, ..Options::default() };
+    start_set_up(engine, options, Limits::default(), |settings| settings.open_registration = true).await
+}
+
 /// Starts a server that speaks TLS.
 pub async fn start_tls(engine: Engine, tls: tokio_rustls::TlsAcceptor) -> Running {
     let options = Options { tls: true, ..Options::default() };
@@ -99,7 +105,12 @@ async fn launch(
     let connections = app.metrics.connections.clone();
     let server = Server { router: rest::router(app), limits, tls, connections };
     let serving = Some(tokio::spawn(server.run(listener, stopping)));
-    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(30))
+        .build()
+        .unwrap();
     let anonymous = Client { http: http.clone(), base: format!("http://{address}"), token: None };
     Running { stop, serving, address, registry, clock, anonymous, http, database }
 }

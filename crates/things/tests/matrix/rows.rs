@@ -1,0 +1,201 @@
+//! The rows of the matrix, in the order of the specification.
+
+use serde_json::{Value, json};
+
+use crate::{
+    row::{About, Fresh, Row},
+    stage::{Place, unique},
+};
+
+/// What the API's document does not list: pages for people, and what has a listener of its own, and
+/// so must not be here.
+pub const UNLISTED: [&str; 5] = ["GET /", "GET /docs", "GET /docs/", "GET /docs/{file}", "GET /metrics"];
+
+/// All of them.
+pub fn rows() -> Vec<Row> {
+    [identity(), orgs(), groups(), profiles(), things(), operations()].concat()
+}
+
+fn identity() -> Vec<Row> {
+    vec![
+        Row::new("POST /tokens", Fresh::Nothing, |at| json!({ "email": at.email, "password": at.password })),
+        Row::new("DELETE /tokens/current", Fresh::Stage, |_| Value::Null),
+        Row::new("POST /register", Fresh::Nothing, |at| json!({ "email": email(), "password": at.password })),
+        Row::new("POST /users", Fresh::Nothing, |at| json!({ "email": email(), "password": at.password })),
+        Row::list("GET /users"),
+        Row::search("POST /users/search"),
+        Row::read("GET /users/{id}").note("another's"),
+        Row::read("GET /users/{id}").note("one's own").about(About::Oneself),
+        Row::read("GET /users/profile"),
+        Row::new("PUT /users/profile", Fresh::Nothing, |_| json!({ "metadata": { "a": 1 } })),
+        Row::new("PUT /users", Fresh::Nothing, |_| json!({ "metadata": { "a": 1 } })),
+        Row::new("POST /users/{id}/enable", Fresh::Nothing, |_| Value::Null).about(About::Disabled),
+        Row::new("POST /users/{id}/disable", Fresh::Nothing, |_| Value::Null).about(About::Somebody),
+        Row::new(
+            "PATCH /password",
+            Fresh::Stage,
+            |at| json!({ "old_password": at.password, "password": "another horse battery staple" }),
+        ),
+        Row::new("POST /password/reset-request", Fresh::Nothing, |at| json!({ "email": at.email }))
+            .about(About::Somebody),
+        Row::new(
+            "PUT /password/reset",
+            Fresh::Nothing,
+            |at| json!({ "token": at.ticket, "password": "another horse battery staple" }),
+        )
+        .about(About::Somebody),
+        Row::new("POST /keys", Fresh::Nothing, |_| json!({ "name": unique("token"), "scopes": ["read"] })),
+        Row::list("GET /keys").about(About::Oneself),
+        Row::search("POST /keys/search").about(About::Oneself),
+        Row::read("GET /keys/{id}").note("one's own").about(About::Oneself),
+        Row::read("GET /keys/{id}").note("another's"),
+        Row::new("DELETE /keys/{id}", Fresh::Nothing, |_| Value::Null)
+            .note("one's own")
+            .about(About::Oneself),
+        Row::new("DELETE /keys/{id}", Fresh::Nothing, |_| Value::Null).note("another's"),
+    ]
+}
+
+fn email() -> String {
+    format!("{}@example.com", unique("new").replace(' ', "-"))
+}
+
+fn orgs() -> Vec<Row> {
+    vec![
+        Row::new("POST /orgs", Fresh::Nothing, |_| json!({ "name": unique("org") })),
+        Row::list("GET /orgs"),
+        Row::search("POST /orgs/search"),
+        Row::read("GET /orgs/{id}"),
+        Row::new("PUT /orgs/{id}", Fresh::Org, |_| json!({ "name": unique("org") })),
+        Row::new("DELETE /orgs/{id}", Fresh::Org, |_| Value::Null),
+        Row::new("PATCH /orgs", Fresh::Org, |at| json!({ "org_ids": [at.place.org] })),
+        Row::list("GET /orgs/{id}/memberships").about(About::Newcomer),
+        Row::search("POST /orgs/{id}/memberships/search").about(About::Newcomer),
+        Row::read("GET /orgs/{id}/members/{user}").about(About::Newcomer),
+        Row::new(
+            "POST /orgs/{id}/memberships",
+            Fresh::Org,
+            |at| json!({ "org_memberships": [{ "member_id": at.user, "role": "viewer" }] }),
+        ),
+        Row::new(
+            "PUT /orgs/{id}/memberships",
+            Fresh::Org,
+            |at| json!({ "org_memberships": [{ "member_id": at.user, "role": "editor" }] }),
+        )
+        .about(About::Newcomer),
+        Row::new("PATCH /orgs/{id}/memberships", Fresh::Org, |at| json!({ "member_ids": [at.user] }))
+            .note("another's")
+            .about(About::Newcomer),
+        Row::new("PATCH /orgs/{id}/memberships", Fresh::Org, |at| json!({ "member_ids": [at.user] }))
+            .note("one's own")
+            .about(About::Oneself),
+        Row::new("POST /orgs/{id}/owner", Fresh::Org, |at| json!({ "member_id": at.user }))
+            .about(About::Newcomer),
+    ]
+}
+
+fn groups() -> Vec<Row> {
+    vec![
+        Row::new("POST /orgs/{id}/groups", Fresh::Nothing, |_| json!([{ "name": unique("group") }])),
+        Row::list("GET /groups"),
+        Row::search("POST /groups/search"),
+        Row::list("GET /orgs/{id}/groups"),
+        Row::search("POST /orgs/{id}/groups/search"),
+        Row::read("GET /groups/{id}"),
+        Row::read("GET /things/{id}/groups"),
+        Row::read("GET /profiles/{id}/groups"),
+        Row::new("PUT /groups/{id}", Fresh::Group, |_| json!({ "name": unique("group") })),
+        Row::new("DELETE /groups/{id}", Fresh::Group, |_| Value::Null),
+        Row::new("PATCH /groups", Fresh::Group, |at| json!({ "group_ids": [at.place.group] })),
+        Row::list("GET /groups/{id}/memberships").about(About::Member),
+        Row::search("POST /groups/{id}/memberships/search").about(About::Member),
+        Row::new(
+            "POST /groups/{id}/memberships",
+            Fresh::Group,
+            |at| json!({ "group_memberships": [{ "member_id": at.user, "role": "viewer" }] }),
+        )
+        .about(About::Newcomer),
+        Row::new(
+            "PUT /groups/{id}/memberships",
+            Fresh::Group,
+            |at| json!({ "group_memberships": [{ "member_id": at.user, "role": "editor" }] }),
+        )
+        .about(About::Member),
+        Row::new("PATCH /groups/{id}/memberships", Fresh::Group, |at| json!({ "member_ids": [at.user] }))
+            .note("another's")
+            .about(About::Member),
+        Row::new("PATCH /groups/{id}/memberships", Fresh::Group, |at| json!({ "member_ids": [at.user] }))
+            .note("one's own")
+            .about(About::Oneself),
+        Row::new("POST /groups/{id}/owner", Fresh::Group, |at| json!({ "member_id": at.user }))
+            .about(About::Member),
+    ]
+}
+
+fn profiles() -> Vec<Row> {
+    vec![
+        Row::new("POST /groups/{id}/profiles", Fresh::Nothing, |_| json!([{ "name": unique("profile") }])),
+        Row::list("GET /profiles"),
+        Row::search("POST /profiles/search"),
+        Row::list("GET /groups/{id}/profiles"),
+        Row::search("POST /groups/{id}/profiles/search"),
+        Row::list("GET /orgs/{id}/profiles"),
+        Row::search("POST /orgs/{id}/profiles/search"),
+        Row::read("GET /things/{id}/profiles"),
+        Row::read("GET /profiles/{id}"),
+        Row::new("PUT /profiles/{id}", Fresh::Profile, |_| json!({ "name": unique("profile") })),
+        Row::new("DELETE /profiles/{id}", Fresh::Profile, |_| Value::Null),
+        Row::new("PATCH /profiles", Fresh::Profile, |at| json!({ "profile_ids": [at.place.profile] })),
+    ]
+}
+
+fn things() -> Vec<Row> {
+    vec![
+        Row::new("POST /profiles/{id}/things", Fresh::Nothing, |_| json!([{ "name": unique("thing") }])),
+        Row::list("GET /things"),
+        Row::search("POST /things/search"),
+        Row::list("GET /groups/{id}/things"),
+        Row::search("POST /groups/{id}/things/search"),
+        Row::list("GET /profiles/{id}/things"),
+        Row::search("POST /profiles/{id}/things/search"),
+        Row::list("GET /orgs/{id}/things"),
+        Row::search("POST /orgs/{id}/things/search"),
+        Row::read("GET /things/{id}"),
+        Row::new("PUT /things/{id}", Fresh::Thing, |_| json!({ "name": unique("thing") })),
+        Row::new("PATCH /things/{id}", Fresh::Thing, |at| into(&at.place)).note("within the group"),
+        Row::new("PATCH /things/{id}", Fresh::Thing, |at| into(&at.annex)).note("to where one views"),
+        Row::new("PATCH /things/{id}", Fresh::Thing, |at| into(&at.next_door)).note("to a foreign group"),
+        Row::new("PUT /things", Fresh::Thing, |at| json!([{ "id": at.place.thing, "metadata": { "a": 1 } }])),
+        Row::new("DELETE /things/{id}", Fresh::Thing, |_| Value::Null),
+        Row::new("PATCH /things", Fresh::Thing, |at| json!({ "thing_ids": [at.place.thing] })),
+        Row::new("PATCH /things/{id}/external-key", Fresh::Thing, |_| json!({ "key": unique("serial") })),
+        Row::new("DELETE /things/{id}/external-key", Fresh::Thing, |_| Value::Null),
+        Row::new("POST /things/{id}/key/rotate", Fresh::Thing, |_| json!({ "overlap": 60 })),
+        Row::read("GET /things/{id}/key"),
+        Row::new("POST /identify", Fresh::Nothing, |at| json!({ "key": at.key })),
+        Row::read("GET /metadata"),
+    ]
+}
+
+/// A move.
+fn into(place: &Place) -> Value {
+    json!({ "group_id": place.group, "profile_id": place.profile })
+}
+
+fn operations() -> Vec<Row> {
+    vec![
+        Row::list("GET /journal"),
+        Row::search("POST /journal/search"),
+        Row::list("GET /journal").note("of the group").query("?group={group}"),
+        Row::list("GET /journal").note("of the org").query("?org={org}"),
+        Row::read("GET /health"),
+        Row::read("GET /ready"),
+        Row::read("GET /openapi.json"),
+        Row::read("GET /problems/{code}"),
+        Row::read("GET /"),
+        Row::read("GET /docs"),
+        Row::read("GET /docs/"),
+        Row::read("GET /docs/{file}"),
+        Row::read("GET /metrics").note("is elsewhere"),
+    ]
+}
