@@ -182,10 +182,13 @@ impl Registry {
     /// Opens a use case's transaction and settles whether the request is a repetition.
     pub(crate) async fn begin(&self, call: &Call) -> Result<Begun> {
         let mut tx = self.db.write().await?;
-        if let Some(replay) = &call.replay
-            && let Claim::Done(sealed) = store::replay::claim(&mut tx, replay).await?
-        {
-            return Ok(Begun::Repeated(self.keyring.open(&replay.digest, &sealed)?));
+        if let Some(replay) = &call.replay {
+            // Keyed: a body can hold a password, which a plain digest would let somebody guess who has a
+            // copy of the database.
+            let body = self.keyring.mac("repeated-body/1", &replay.body_digest);
+            if let Claim::Done(sealed) = store::replay::claim(&mut tx, replay, &body).await? {
+                return Ok(Begun::Repeated(self.keyring.open(&replay.digest, &sealed)?));
+            }
         }
         Ok(Begun::New(tx))
     }

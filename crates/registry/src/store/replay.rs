@@ -20,9 +20,10 @@ pub(crate) enum Claim {
     Done(Vec<u8>),
 }
 
-/// Claims the request. Waits for a transaction that is carrying out the same one.
+/// Claims the request, `body` telling its content apart from any other. Waits for a transaction that is
+/// carrying out the same one.
 // tidy: no permit, because it precedes every question of rights.
-pub(crate) async fn claim(tx: &mut Tx, replay: &Replay) -> Result<Claim> {
+pub(crate) async fn claim(tx: &mut Tx, replay: &Replay, body: &[u8]) -> Result<Claim> {
     let now = tx.now();
     let cutoff =
         crate::clock::Timestamp::from_millis(now.millis() - i64::try_from(KEPT.as_millis()).unwrap_or(0));
@@ -35,7 +36,7 @@ pub(crate) async fn claim(tx: &mut Tx, replay: &Replay) -> Result<Claim> {
     )?;
     let claimed = rows!(tx, sqlx::query(
         "INSERT INTO idempotency_keys (digest, body_digest, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-        .bind(digest).bind(replay.body_digest.as_slice()).bind(now));
+        .bind(digest).bind(body).bind(now));
     match claimed {
         Ok(1) => return Ok(Claim::New),
         Ok(_) => {}
@@ -46,7 +47,7 @@ pub(crate) async fn claim(tx: &mut Tx, replay: &Replay) -> Result<Claim> {
     let found: Option<(Vec<u8>, Option<Vec<u8>>)> = on!(tx, conn =>
         sqlx::query_as("SELECT body_digest, sealed FROM idempotency_keys WHERE digest = $1").bind(digest).fetch_optional(conn))?;
     match found {
-        Some((body, _)) if body != replay.body_digest => Err(Error::ReplayMismatch),
+        Some((first, _)) if first != body => Err(Error::ReplayMismatch),
         Some((_, Some(sealed))) => Ok(Claim::Done(sealed)),
         // Gone in this moment, or never filled: the client may simply try again.
         Some((_, None)) | None => Err(Error::conflict(ConflictKind::InFlight)),

@@ -7,7 +7,7 @@ use serde_json::json;
 use things::{Options, serve::Limits};
 
 use crate::{
-    app::{ROOT_PASSWORD as PASSWORD, Send, engines, start, start_with},
+    app::{Engine, ROOT_PASSWORD as PASSWORD, Send, engines, start, start_with},
     personas::{members, person, text},
 };
 
@@ -103,6 +103,17 @@ async fn a_repeated_log_in_is_one_session() {
         // Knowing the key is not knowing the password.
         let wrong = json!({"email": "ann@example.com", "password": "not the right password"});
         assert_eq!(log_in(&wrong).await.problem(401), "unauthenticated");
+
+        // What is kept of the body is not a plain digest of it: passwords could be tried against that.
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, right.to_string().as_bytes());
+        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let literal = match engine {
+            Engine::Sqlite => format!("x'{hex}'"),
+            Engine::Postgres => format!("'\\x{hex}'::bytea"),
+        };
+        let count = |filter: String| format!("SELECT count(*) FROM idempotency_keys{filter}");
+        assert_eq!(app.database.number(count(String::new())).await, 1);
+        assert_eq!(app.database.number(count(format!(" WHERE body_digest = {literal}"))).await, 0);
     }
 }
 
