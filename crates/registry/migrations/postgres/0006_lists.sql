@@ -10,4 +10,6 @@ CREATE INDEX things_group_id_id ON things (group_id, id);
 CREATE INDEX things_group_id_folded ON things (group_id, (lower(name COLLATE "C")) COLLATE "C", id);
 CREATE INDEX things_folded ON things ((lower(name COLLATE "C")) COLLATE "C", id);
 CREATE INDEX things_profile_id_id ON things (profile_id, id);
+CREATE INDEX things_group_id_type_id ON things (group_id, type COLLATE "C", id);
+CREATE INDEX things_type_id ON things (type COLLATE "C", id);
 CREATE INDEX things_metadata ON things USING gin (metadata jsonb_path_ops);

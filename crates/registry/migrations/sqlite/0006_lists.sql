@@ -10,3 +10,5 @@ CREATE INDEX things_group_id_id ON things (group_id, id);
 CREATE INDEX things_group_id_folded ON things (group_id, lower(name), id);
 CREATE INDEX things_folded ON things (lower(name), id);
 CREATE INDEX things_profile_id_id ON things (profile_id, id);
+CREATE INDEX things_group_id_type_id ON things (group_id, type, id);
+CREATE INDEX things_type_id ON things (type, id);

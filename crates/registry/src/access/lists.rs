@@ -49,6 +49,15 @@ impl Visible {
         Ok(Self { user: user.id, everything: user.is_platform_admin(), within: user.within(), place })
     }
 
+    /// Whether it is some of all groups, each of them as a whole, and not just one.
+    pub(crate) fn is_of_groups(&self) -> bool {
+        match self.place {
+            Place::Everywhere => !self.everything || matches!(self.within, Some(Within::Org(_))),
+            Place::Org(_) => true,
+            Place::Group(_) | Place::Profile(_) => false,
+        }
+    }
+
     /// The condition on a column that holds a group's id. `profile` names the column of the
     /// profile's id, for lists that have one.
     pub(crate) fn groups(&self, group: &'static str, profile: Option<&'static str>) -> Sql {

@@ -2,7 +2,7 @@
 
 use super::{
     Conn, Tx, on,
-    page::{self, Keyed, Listing, OrderKey},
+    page::{self, Keyed, Listing, OrderKey, Reading},
     rows,
     sql::{Arg, RawJson, Sql},
 };
@@ -229,6 +229,7 @@ pub(crate) async fn list(
             }),
         },
         id: "g.id",
+        reading: Reading::Plain,
     };
     let page: Page<Listed> = page::fetch(conn, keyring, listing, query).await?;
     Ok(page.map(|listed| {

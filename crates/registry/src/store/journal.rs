@@ -7,7 +7,7 @@ use super::{
     Conn, Engine, Tx,
     conflict::translate,
     on,
-    page::{self, Keyed, Listing},
+    page::{self, Keyed, Listing, Reading},
     sql::{Arg, RawJson, Sql},
 };
 use crate::{
@@ -146,6 +146,7 @@ pub(crate) async fn list(
         filter: sql,
         key: None,
         id: "j.id",
+        reading: Reading::Plain,
     };
     let page: Page<Row> = page::fetch(conn, keyring, listing, query).await?;
     Ok(page.map(Record::from))

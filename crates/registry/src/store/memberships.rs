@@ -8,7 +8,7 @@ use super::{
     Conn, Engine, Tx,
     conflict::translate,
     on,
-    page::{self, Keyed, Listing, OrderKey},
+    page::{self, Keyed, Listing, OrderKey, Reading},
     rows,
     sql::{Arg, Sql},
 };
@@ -200,6 +200,7 @@ pub(crate) async fn list(
             }),
         },
         id: "m.member_id",
+        reading: Reading::Plain,
     };
     let page: Page<Row> = page::fetch(conn, keyring, listing, query).await?;
     Ok(page.map(|row| Member {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     Conn, Tx, on,
-    page::{self, Keyed, Listing, OrderKey},
+    page::{self, Keyed, Listing, OrderKey, Reading},
     rows,
     sql::{Arg, Sql},
 };
@@ -265,6 +265,7 @@ pub(crate) async fn list(
             MemberOrder::Email => Some(OrderKey { sqlite: "u.email", postgres: "u.email" }),
         },
         id: "m.member_id",
+        reading: Reading::Plain,
     };
     let page: Page<Row> = page::fetch(conn, keyring, listing, query).await?;
     Ok(page.map(|row| Member {

@@ -2,7 +2,7 @@
 
 use super::{
     Conn, Tx, on,
-    page::{self, Keyed, Listing, OrderKey},
+    page::{self, Keyed, Listing, OrderKey, Reading},
     rows,
     sql::{Arg, RawJson, Sql},
 };
@@ -145,6 +145,7 @@ pub(crate) async fn list(
             OrgOrder::UpdatedAt => same("o.updated_at"),
         },
         id: "o.id",
+        reading: Reading::Plain,
     };
     let page: Page<Listed> = page::fetch(conn, keyring, listing, query).await?;
     Ok(page.map(|listed| {

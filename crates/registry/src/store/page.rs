@@ -26,6 +26,33 @@ pub(crate) struct Listing {
     pub(crate) key: Option<OrderKey>,
     /// The column that breaks ties.
     pub(crate) id: &'static str,
+    /// How to get at the rows of a page.
+    pub(crate) reading: Reading,
+}
+
+/// How to get at the rows of a page. It depends on what there is at the moment, so it does not bind
+/// the cursor; the listing's filter is checked whichever way they come.
+#[derive(Default)]
+pub(crate) enum Reading {
+    /// As `select` says.
+    #[default]
+    Plain,
+    /// By this instead of `select`.
+    Gathered(Sql),
+    /// The first rows of each of several parts, each read in the list's order, put together.
+    Merged(Merged),
+}
+
+/// A list in several parts.
+pub(crate) struct Merged {
+    /// `SELECT … FROM`.
+    pub(crate) columns: &'static str,
+    /// The table with its alias, as in `select`.
+    pub(crate) table: &'static str,
+    /// What `select` joins to it.
+    pub(crate) joins: Sql,
+    /// The conditions of the parts, which do not overlap and are all there is.
+    pub(crate) parts: Vec<Sql>,
 }
 
 /// An expression to order by. It differs by engine where collation or time does.
@@ -64,8 +91,7 @@ where
     let key = listing.key.map(|key| if conn.is_postgres() { key.postgres } else { key.sqlite });
     let binding = format!("{:?} {:?} {key:?} {}", listing.select, listing.filter, query.dir().as_str());
 
-    let mut sql = listing.select.clone();
-    sql.push(" WHERE ").append(&listing.filter);
+    let mut past = Sql::default();
     let (total, exact, offset) = match query.start() {
         Start::Offset(offset) => {
             let (total, exact) = count(conn, &listing).await?;
@@ -75,11 +101,11 @@ where
             let cursor = read(keyring, &binding, text)?;
             match (key, cursor.key) {
                 (Some(key), Some(value)) => {
-                    sql.push(" AND (").push(key).push(", ").push(listing.id).push(")");
-                    sql.push(past(query.dir())).push("(").bind(value).push(", ").bind(cursor.id).push(")");
+                    past.push(" AND (").push(key).push(", ").push(listing.id).push(")");
+                    past.push(beyond(query.dir())).push("(").bind(value).push(", ").bind(cursor.id).push(")");
                 }
                 _ => {
-                    sql.push(" AND ").push(listing.id).push(past(query.dir())).bind(cursor.id);
+                    past.push(" AND ").push(listing.id).push(beyond(query.dir())).bind(cursor.id);
                 }
             }
             (cursor.total, cursor.exact, cursor.offset)
@@ -89,16 +115,27 @@ where
         Dir::Asc => " ASC",
         Dir::Desc => " DESC",
     };
-    sql.push(" ORDER BY ");
+    let mut order = Sql::new(" ORDER BY ");
     if let Some(key) = key {
-        sql.push(key).push(dir).push(", ");
+        order.push(key).push(dir).push(", ");
     }
+    order.push(listing.id).push(dir);
+    let skip = match query.start() {
+        Start::Offset(offset) => i64::from(*offset),
+        Start::After(_) => 0,
+    };
     // One more than asked for tells whether there is a next page.
-    sql.push(listing.id).push(dir).push(" LIMIT ").bind(Arg::Int(i64::from(query.limit()) + 1));
-    if let Start::Offset(offset) = query.start()
-        && *offset > 0
-    {
-        sql.push(" OFFSET ").bind(Arg::Int(i64::from(*offset)));
+    let most = i64::from(query.limit()) + 1;
+
+    let mut sql = match &listing.reading {
+        Reading::Plain => and_where(&listing.select),
+        Reading::Gathered(select) => and_where(select),
+        Reading::Merged(merged) => merged.select(&listing, &past, &order, most + skip),
+    };
+    sql.append(&listing.filter).append(&past).append(&order);
+    sql.push(" LIMIT ").bind(Arg::Int(most));
+    if skip > 0 {
+        sql.push(" OFFSET ").bind(Arg::Int(skip));
     }
     let mut items: Vec<T> = sql.fetch_all(conn).await?;
     let more = items.len() > query.limit() as usize;
@@ -120,7 +157,31 @@ where
     Ok(Page { items, total, total_exact: exact, offset, next })
 }
 
-fn past(dir: Dir) -> &'static str {
+fn and_where(select: &Sql) -> Sql {
+    let mut sql = select.clone();
+    sql.push(" WHERE ");
+    sql
+}
+
+impl Merged {
+    /// Begins with the ids of the first `most` rows of each part; `CROSS JOIN` holds SQLite to that.
+    /// Ends so that the list's condition can follow.
+    fn select(&self, listing: &Listing, past: &Sql, order: &Sql, most: i64) -> Sql {
+        let mut sql = Sql::new(self.columns);
+        sql.push(" (");
+        for (at, part) in self.parts.iter().enumerate() {
+            sql.push(if at > 0 { " UNION ALL " } else { "" });
+            sql.push("SELECT * FROM (SELECT ").push(listing.id).push(" AS first_id FROM ").push(self.table);
+            sql.push(" WHERE ").append(part).append(past).append(order);
+            sql.push(" LIMIT ").bind(Arg::Int(most)).push(") AS part");
+        }
+        sql.push(") AS firsts CROSS JOIN ").push(self.table).append(&self.joins);
+        sql.push(" WHERE ").push(listing.id).push(" = firsts.first_id AND ");
+        sql
+    }
+}
+
+fn beyond(dir: Dir) -> &'static str {
     match dir {
         Dir::Asc => " > ",
         Dir::Desc => " < ",

@@ -9,7 +9,7 @@ use super::{
     access::Facts,
     conflict::translate,
     on,
-    page::{self, Keyed, Listing, OrderKey},
+    page::{self, Keyed, Listing, OrderKey, Reading},
     rows,
     sql::{Arg, RawJson, Sql},
 };
@@ -228,6 +228,7 @@ pub(crate) async fn list(
             }),
         },
         id: "p.id",
+        reading: Reading::Plain,
     };
     let page: Page<Listed> = page::fetch(conn, keyring, listing, query).await?;
     Ok(page.map(|listed| {

@@ -1,19 +1,21 @@
 //! Finding things by a part of their name or by metadata, among millions.
 //!
-//! An index proposes candidates; the list's own condition checks each of them again. How to use it
-//! depends on how many candidates there are, which a bounded count tells within a millisecond or
-//! two; the planners cannot know it. Few candidates: read just those. Many: matches are everywhere,
-//! so walking the list in its order finds a page soon.
+//! There are two ways to a page. *Gather*: let an index propose candidates, check each, sort what is
+//! left; good when there are few. *Walk*: read the list in its order, check each row, stop when the
+//! page is full; good when there are many, because then they are everywhere. The planners cannot
+//! know which, and a wrong guess costs seconds; a bounded count of the candidates tells within
+//! milliseconds. So the decision is made here, and the SQL leaves the planners no other way.
 
 use super::{
     Conn,
-    sql::{Arg, Sql},
+    sql::{Arg, Sql, like_pattern},
 };
 use crate::{error::Result, json::JsonObject};
 
-/// Up to here candidates are "few".
-const FEW: i64 = 2_000;
-/// Up to here a list is simply read.
+/// Up to here candidates are gathered. Walking for as many among a million reads about as many rows
+/// until a page of a hundred is full.
+const FEW: i64 = 10_000;
+/// Up to here a list is simply counted by reading it.
 const SMALL: i64 = 20_000;
 
 /// The tokens of the scalars in a JSON text: the expression of migration 0007, for a query.
@@ -25,48 +27,109 @@ const TERMS: &str = "(SELECT group_concat(hex(coalesce(CASE WHEN typeof(key) = '
 
 /// How to read a filtered list of things, aliased `t`.
 pub(crate) struct Plan {
-    /// To be added to the condition.
-    pub(crate) narrowed: Sql,
-    /// What to count: `SELECT 1 AS one FROM …`, without WHERE, and a condition to go before the list's own.
-    pub(crate) count: Sql,
+    /// What goes after `FROM`.
+    pub(crate) source: Sql,
+    /// The same, for counting.
+    pub(crate) counted: Sql,
+    /// Whether the list is walked in its order.
+    pub(crate) walked: bool,
 }
 
-/// Decides how to apply the filters to the things that `visible` lets through.
+impl Plan {
+    fn walk() -> Self {
+        Self { source: Sql::new("things t"), counted: Sql::new("things t"), walked: true }
+    }
+
+    fn gather(source: Sql) -> Self {
+        Self { counted: source.clone(), source, walked: false }
+    }
+}
+
+/// Decides how to find what `name` and `metadata` ask for among the things that `visible` lets through.
+/// Whatever is decided, the list's own condition must check both again.
 pub(crate) async fn plan(
     conn: &mut Conn,
     visible: &Sql,
     name: Option<&str>,
     metadata: Option<&JsonObject>,
 ) -> Result<Plan> {
-    let indexes: Vec<Sql> =
-        [name.and_then(|name| by_name(conn, name)), metadata.and_then(|json| by_metadata(conn, json))]
-            .into_iter()
-            .flatten()
-            .collect();
-    let mut plan = Plan { narrowed: Sql::default(), count: Sql::new("SELECT 1 AS one FROM things t") };
-    let mut wide = Vec::new();
-    for candidates in indexes {
-        if at_most(conn, &candidates, FEW).await? {
-            plan.narrowed.push(if conn.is_postgres() { " AND t.id IN (" } else { " AND t.seq IN (" });
-            plan.narrowed.append(&candidates).push(")");
-        } else {
-            wide.push(candidates);
+    if conn.is_postgres() {
+        gin(conn, name, metadata).await
+    } else {
+        fts(conn, visible, name, metadata).await
+    }
+}
+
+/// PostgreSQL combines its indexes by itself, and gathers when a fence (`OFFSET 0`) hides from it that
+/// only a page is wanted.
+async fn gin(conn: &mut Conn, name: Option<&str>, metadata: Option<&JsonObject>) -> Result<Plan> {
+    let mut matches = Sql::default();
+    if let Some(name) = name.filter(|name| name.chars().count() >= 3) {
+        matches.push(" AND lower(c.name COLLATE \"C\") LIKE ").bind(Arg::Text(like_pattern(name)));
+        matches.push(" ESCAPE '\\'");
+    }
+    if let Some(metadata) = metadata.filter(|metadata| has_scalar(metadata)) {
+        matches.push(" AND c.metadata @> ").bind(Arg::Json(metadata.to_text()));
+    }
+    if matches.is_empty() {
+        return Ok(Plan::walk());
+    }
+    let mut probe = Sql::new("SELECT 1 FROM things c WHERE 1 = 1");
+    probe.append(&matches).push(" OFFSET 0");
+    if !at_most(conn, &probe, FEW).await? {
+        return Ok(Plan::walk());
+    }
+    let mut source = Sql::new("(SELECT * FROM things c WHERE 1 = 1");
+    source.append(&matches).push(" OFFSET 0) t");
+    Ok(Plan::gather(source))
+}
+
+/// SQLite's full-text indexes give row numbers; `CROSS JOIN` makes it begin with them.
+async fn fts(
+    conn: &mut Conn,
+    visible: &Sql,
+    name: Option<&str>,
+    metadata: Option<&JsonObject>,
+) -> Result<Plan> {
+    let indexes: Vec<Sql> = [name.and_then(name_candidates), metadata.and_then(metadata_candidates)]
+        .into_iter()
+        .flatten()
+        .collect();
+    for candidates in &indexes {
+        if at_most(conn, candidates, FEW).await? {
+            return Ok(Plan::gather(rows_of(candidates)));
         }
     }
-    // SQLite would count the matches of a large list by reading all of it; coming from the index, it
-    // stops at the bound. PostgreSQL's planner does the like by itself.
-    if !conn.is_postgres() && plan.narrowed.is_empty() && !wide.is_empty() {
-        let mut all = Sql::new("SELECT 1 AS one FROM things t WHERE ");
-        all.append(visible);
-        if !at_most(conn, &all, SMALL).await? {
-            plan.count = Sql::new("SELECT 1 AS one FROM (");
-            for (at, candidates) in wide.iter().enumerate() {
-                plan.count.push(if at > 0 { " INTERSECT " } else { "" }).append(candidates);
+    let mut plan = Plan::walk();
+    let all = match indexes.as_slice() {
+        [] => return Ok(plan),
+        [only] => only.clone(),
+        [first, rest @ ..] => {
+            // Each is frequent; both together need not be.
+            let mut all = first.clone();
+            for candidates in rest {
+                all.push(" INTERSECT ").append(candidates);
             }
-            plan.count.push(") c CROSS JOIN things t ON t.seq = c.rowid");
+            if at_most(conn, &all, FEW).await? {
+                return Ok(Plan::gather(rows_of(&all)));
+            }
+            all
         }
+    };
+    // Counting what matches in a large list would read all of it; coming from the index, it stops at
+    // the bound.
+    let mut listed = Sql::new("SELECT 1 FROM things t WHERE ");
+    listed.append(visible);
+    if !at_most(conn, &listed, SMALL).await? {
+        plan.counted = rows_of(&all);
     }
     Ok(plan)
+}
+
+fn rows_of(candidates: &Sql) -> Sql {
+    let mut sql = Sql::new("(");
+    sql.append(candidates).push(") c CROSS JOIN things t ON t.seq = c.rowid");
+    sql
 }
 
 async fn at_most(conn: &mut Conn, rows: &Sql, most: i64) -> Result<bool> {
@@ -77,16 +140,10 @@ async fn at_most(conn: &mut Conn, rows: &Sql, most: i64) -> Result<bool> {
 }
 
 /// Names shorter than a trigram have no index.
-fn by_name(conn: &Conn, name: &str) -> Option<Sql> {
+fn name_candidates(name: &str) -> Option<Sql> {
     let folded: Vec<char> = name.to_ascii_lowercase().chars().collect();
     if folded.len() < 3 {
         return None;
-    }
-    if conn.is_postgres() {
-        // OFFSET 0 keeps the planner from looking through: it would walk the list instead.
-        let mut sql = Sql::new("SELECT c.id FROM things c WHERE lower(c.name COLLATE \"C\") LIKE ");
-        sql.bind(Arg::Text(super::sql::like_pattern(name))).push(" ESCAPE '\\' OFFSET 0");
-        return Some(sql);
     }
     let grams: Vec<String> = folded
         .windows(3)
@@ -97,24 +154,23 @@ fn by_name(conn: &Conn, name: &str) -> Option<Sql> {
     Some(sql)
 }
 
-/// An object without a scalar in it has no token; it matches by shape alone.
-fn by_metadata(conn: &Conn, object: &JsonObject) -> Option<Sql> {
-    fn has_scalar(value: &serde_json::Value) -> bool {
-        match value {
-            serde_json::Value::Object(members) => members.values().any(has_scalar),
-            serde_json::Value::Array(items) => items.iter().any(has_scalar),
-            _ => true,
-        }
-    }
-    if !object.members().values().any(has_scalar) {
+fn metadata_candidates(object: &JsonObject) -> Option<Sql> {
+    if !has_scalar(object) {
         return None;
-    }
-    if conn.is_postgres() {
-        let mut sql = Sql::new("SELECT c.id FROM things c WHERE c.metadata @> ");
-        sql.bind(Arg::Json(object.to_text())).push(" OFFSET 0");
-        return Some(sql);
     }
     let mut sql = Sql::new("SELECT rowid FROM thing_terms WHERE thing_terms MATCH ");
     sql.push(TERMS).bind(Arg::Text(object.to_text())).push(") WHERE type NOT IN ('object', 'array'))");
     Some(sql)
+}
+
+/// An object without a scalar in it has nothing that an index holds; it matches by shape alone.
+fn has_scalar(object: &JsonObject) -> bool {
+    fn within(value: &serde_json::Value) -> bool {
+        match value {
+            serde_json::Value::Object(members) => members.values().any(within),
+            serde_json::Value::Array(items) => items.iter().any(within),
+            _ => true,
+        }
+    }
+    object.members().values().any(within)
 }

@@ -104,14 +104,16 @@ impl Sql {
         self
     }
 
-    /// Adds `AND column contains text`, upper and lower ASCII case alike, nothing in it a wildcard.
+    /// Adds `AND column contains text`, upper and lower ASCII case alike. Said by functions, here and
+    /// below, because no index knows those: whether to use one is for store/search.rs to decide.
     pub(crate) fn and_name_contains(&mut self, conn: &Conn, column: &'static str, text: &str) -> &mut Self {
-        self.push(" AND lower(").push(column);
         if conn.is_postgres() {
             // Folds ASCII only, as SQLite does, whatever the database's own collation.
-            self.push(" COLLATE \"C\"");
+            self.push(" AND strpos(lower(").push(column).push(" COLLATE \"C\"), ");
+        } else {
+            self.push(" AND instr(lower(").push(column).push("), ");
         }
-        self.push(") LIKE ").bind(Arg::Text(like_pattern(text))).push(" ESCAPE '\\'")
+        self.bind(Arg::Text(text.to_ascii_lowercase())).push(") > 0")
     }
 
     /// Adds `AND column contains object`, by the rules of PostgreSQL's `@>`.
@@ -123,7 +125,11 @@ impl Sql {
     ) -> Result<()> {
         filter.check_filter().map_err(|error| Error::invalid("metadata", error.to_string()))?;
         if conn.is_postgres() {
-            self.push(" AND ").push(column).push(" @> ").bind(Arg::Json(filter.to_text()));
+            self.push(" AND jsonb_contains(")
+                .push(column)
+                .push(", ")
+                .bind(Arg::Json(filter.to_text()))
+                .push(")");
             return Ok(());
         }
         for (name, value) in filter.members() {

@@ -8,7 +8,7 @@ use super::{
     access::Facts,
     conflict::translate,
     on,
-    page::{self, Keyed, Listing, OrderKey},
+    page::{self, Keyed, Listing, Merged, OrderKey, Reading},
     rows, search,
     sql::{Arg, RawJson, Sql},
 };
@@ -324,6 +324,26 @@ pub(crate) async fn clashes(
     Ok(found.into_iter().enumerate().filter_map(|(item, clashes)| clashes.then_some(item)).collect())
 }
 
+/// Up to so many groups are read one by one and merged; the list of somebody with more is read as a
+/// whole, in which theirs are frequent.
+const MERGED: i64 = 50;
+
+/// The groups whose things are listed, where these are some but not too many. No index has the things
+/// of several groups in the list's order, so one statement over all would sort every thing in them.
+async fn groups_of(conn: &mut Conn, visible: &Visible) -> Result<Option<Vec<GroupId>>> {
+    if !visible.is_of_groups() {
+        return Ok(None);
+    }
+    let mut sql = Sql::new("SELECT id FROM groups WHERE ");
+    sql.append(&visible.groups("id", None)).push(" LIMIT ").bind(Arg::Int(MERGED + 1));
+    let groups: Vec<(GroupId,)> = sql.fetch_all(conn).await?;
+    let few = (1..=MERGED).contains(&i64::try_from(groups.len()).unwrap_or(i64::MAX));
+    Ok(few.then(|| groups.into_iter().map(|(group,)| group).collect()))
+}
+
+const COLUMNS: &str = "SELECT t.id, t.group_id, t.profile_id, t.name, t.type, t.external_key, t.metadata, t.key, \
+     g.org_id, m.role, o.role AS org_role FROM";
+
 #[derive(sqlx::FromRow)]
 struct Listed {
     #[sqlx(flatten)]
@@ -354,34 +374,42 @@ pub(crate) async fn list(
     filter: &ThingFilter,
     query: &PageQuery<ThingOrder>,
 ) -> Result<Page<Thing>> {
-    let visible = visible.groups("t.group_id", Some("t.profile_id"));
-    let mut condition = visible.clone();
+    let mut filters = Sql::default();
     if let Some(name) = &filter.name {
-        condition.and_name_contains(conn, "t.name", name.as_str());
+        filters.and_name_contains(conn, "t.name", name.as_str());
     }
     if let Some(metadata) = &filter.metadata {
-        condition.and_json_contains(conn, "t.metadata", metadata)?;
+        filters.and_json_contains(conn, "t.metadata", metadata)?;
     }
     if let Some(kind) = filter.kind {
-        condition.push(" AND t.type = ").bind(Arg::Text(kind.as_str().to_owned()));
+        // As the index has it.
+        filters.push(if conn.is_postgres() { " AND t.type COLLATE \"C\" = " } else { " AND t.type = " });
+        filters.bind(Arg::Text(kind.as_str().to_owned()));
     }
     if let Some(external) = &filter.external_key {
-        condition.push(" AND t.external_key = ").bind(Arg::Text(external.as_str().to_owned()));
+        filters.push(" AND t.external_key = ").bind(Arg::Text(external.as_str().to_owned()));
     }
+    let mut condition = visible.groups("t.group_id", Some("t.profile_id"));
     let name = filter.name.as_ref().map(SearchText::as_str);
-    let plan = search::plan(conn, &visible, name, filter.metadata.as_ref()).await?;
-    condition.append(&plan.narrowed);
-    let mut select = Sql::new(
-        "SELECT t.id, t.group_id, t.profile_id, t.name, t.type, t.external_key, t.metadata, t.key, g.org_id, m.role, o.role AS org_role \
-         FROM things t JOIN groups g ON g.id = t.group_id LEFT JOIN group_memberships m ON m.group_id = t.group_id AND m.member_id = ",
+    let plan = search::plan(conn, &condition, name, filter.metadata.as_ref()).await?;
+    condition.append(&filters);
+    let mut joins = Sql::new(
+        " JOIN groups g ON g.id = t.group_id LEFT JOIN group_memberships m ON m.group_id = t.group_id AND m.member_id = ",
     );
-    select
+    joins
         .bind(Arg::Id(user.id().uuid()))
         .push(" LEFT JOIN org_memberships o ON o.org_id = g.org_id AND o.member_id = ");
-    select.bind(Arg::Id(user.id().uuid()));
+    joins.bind(Arg::Id(user.id().uuid()));
+    let select = |source: &Sql| {
+        let mut sql = Sql::new(COLUMNS);
+        sql.push(" ").append(source).append(&joins);
+        sql
+    };
+    let mut count = Sql::new("SELECT 1 AS one FROM ");
+    count.append(&plan.counted);
     let listing = Listing {
-        select,
-        count: plan.count,
+        select: select(&Sql::new("things t")),
+        count,
         filter: condition,
         key: match query.order() {
             ThingOrder::Id => None,
@@ -392,6 +420,24 @@ pub(crate) async fn list(
             ThingOrder::Kind => Some(OrderKey { sqlite: "t.type", postgres: "t.type COLLATE \"C\"" }),
         },
         id: "t.id",
+        reading: if plan.walked {
+            match groups_of(conn, visible).await? {
+                Some(groups) => {
+                    let parts = groups
+                        .into_iter()
+                        .map(|group| {
+                            let mut part = Sql::new("t.group_id = ");
+                            part.bind(Arg::Id(group.uuid())).append(&filters);
+                            part
+                        })
+                        .collect();
+                    Reading::Merged(Merged { columns: COLUMNS, table: "things t", joins, parts })
+                }
+                None => Reading::Plain,
+            }
+        } else {
+            Reading::Gathered(select(&plan.source))
+        },
     };
     let page: Page<Listed> = page::fetch(conn, keyring, listing, query).await?;
     Ok(page.map(|listed| {

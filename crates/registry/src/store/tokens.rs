@@ -2,7 +2,7 @@
 
 use super::{
     Conn, Tx, on,
-    page::{self, Keyed, Listing, OrderKey},
+    page::{self, Keyed, Listing, OrderKey, Reading},
     rows,
     sql::{Arg, Sql},
 };
@@ -171,6 +171,7 @@ pub(crate) async fn list(
             }),
         },
         id: "t.id",
+        reading: Reading::Plain,
     };
     let page: Page<Row> = page::fetch(conn, keyring, listing, query).await?;
     Ok(page.map(AccessToken::from))

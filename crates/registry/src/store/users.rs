@@ -2,7 +2,7 @@
 
 use super::{
     Conn, Tx, on,
-    page::{self, Keyed, Listing, OrderKey},
+    page::{self, Keyed, Listing, OrderKey, Reading},
     rows,
     sql::{Arg, RawJson, Sql},
 };
@@ -212,6 +212,7 @@ pub(crate) async fn list(
             UserOrder::UpdatedAt => same("u.updated_at"),
         },
         id: "u.id",
+        reading: Reading::Plain,
     };
     let page: Page<Row> = page::fetch(conn, keyring, listing, query).await?;
     Ok(page.map(User::from))
