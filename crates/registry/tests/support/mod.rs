@@ -95,6 +95,17 @@ impl Database {
         .unwrap()
     }
 
+    /// Asks for a column of text behind the registry's back.
+    pub async fn texts(&self, sql: impl Into<String>) -> Vec<String> {
+        #[expect(clippy::disallowed_methods, reason = "a test's own text")]
+        let sql = AssertSqlSafe(sql.into());
+        match self.engine {
+            Engine::Sqlite => sqlx::query_scalar(sql).fetch_all(&mut self.sqlite().await).await,
+            Engine::Postgres => sqlx::query_scalar(sql).fetch_all(&mut self.postgres().await).await,
+        }
+        .unwrap()
+    }
+
     /// Executes a statement and keeps its transaction open: what it locked stays locked.
     pub async fn hold(&self, sql: &str) -> Held {
         #[expect(clippy::disallowed_methods, reason = "a test's own text")]
@@ -175,6 +186,21 @@ pub async fn empty(engine: Engine) -> Database {
             Database { engine, url, dir: Some(dir) }
         }
         Engine::Postgres => create(" TEMPLATE template0").await,
+    }
+}
+
+/// A copy of a database that nobody has open.
+pub async fn copy(database: &Database) -> Database {
+    match database.file() {
+        Some(from) => {
+            let copy = empty(Engine::Sqlite).await;
+            std::fs::copy(from, copy.file().unwrap()).unwrap();
+            copy
+        }
+        None => {
+            let options = PgConnectOptions::from_str(&database.url).unwrap();
+            create(&format!(" TEMPLATE {}", options.get_database().unwrap())).await
+        }
     }
 }
 
