@@ -1,12 +1,15 @@
 //! Who asks. An [`Actor`] exists only because a credential was verified (`identity::sessions`,
 //! `identity::tokens`, `credentials`); a [`Call`] is an actor within one request.
 
+use std::{fmt, sync::Arc};
+
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::{
     error::{Denial, Error, Result},
     ids::{GroupId, OrgId, SessionId, ThingId, TokenId, UserId},
-    secret::Secret,
+    secret::Keyring,
 };
 
 /// Who asks, as far as a credential has shown.
@@ -63,12 +66,7 @@ impl UserActor {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CredentialUsed {
     Session(SessionId),
-    Token {
-        #[expect(dead_code, reason = "names the credential in debug output")]
-        id: TokenId,
-        can_write: bool,
-        within: Option<Within>,
-    },
+    Token { id: TokenId, can_write: bool, within: Option<Within> },
 }
 
 /// The one place an access token may be bound to.
@@ -133,15 +131,15 @@ impl Call {
     /// told apart.
     #[must_use]
     pub fn repeatable(mut self, route: &str, key: &str, body: &[u8]) -> Self {
+        // A token of narrower scope is another principal: it must not be told what a wider one was.
         let principal = match &self.actor {
             Actor::Anonymous | Actor::System => String::new(),
-            Actor::User(user) => user.id.to_string(),
+            Actor::User(user) => format!("{} {} {:?}", user.id, user.can_write(), user.within()),
             Actor::Thing(thing) => thing.to_string(),
         };
-        let body: Vec<u8> = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body).as_ref().to_vec();
         self.replay = Some(Replay {
-            digest: Secret::new(format!("{principal}\n{route}\n{key}")).digest(),
-            body_digest: body,
+            name: format!("{principal}\n{route}\n{key}"),
+            body: Arc::new(Zeroizing::new(body.to_vec())),
         });
         self
     }
@@ -180,8 +178,32 @@ impl Call {
 }
 
 /// What identifies a repeatable request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Replay {
-    pub(crate) digest: Vec<u8>,
-    pub(crate) body_digest: Vec<u8>,
+    name: String,
+    /// It may hold a password.
+    body: Arc<Zeroizing<Vec<u8>>>,
+}
+
+impl fmt::Debug for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Replay(…)")
+    }
+}
+
+impl Replay {
+    /// What the database keeps of it. Keyed, so that a stolen dump is no place to guess the
+    /// passwords that were in such requests.
+    pub(crate) fn digests(&self, keyring: &Keyring) -> ReplayDigests {
+        ReplayDigests {
+            name: keyring.mac("replay/1", self.name.as_bytes()),
+            body: keyring.mac("replay-body/1", &self.body),
+        }
+    }
+}
+
+/// A repeatable request as the database knows it.
+pub(crate) struct ReplayDigests {
+    pub(crate) name: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }

@@ -210,7 +210,7 @@ impl Registry {
     /// The current key, where the installation keeps copies; else [`Error::NotFound`]. Journalled.
     pub async fn reveal_key(&self, call: &Call, id: ThingId) -> Result<CreatedThing> {
         use_case!(self, call, |tx| {
-            let permit: Permit<Edit, ThingId> = access::permit(&mut tx, call, id).await?;
+            let permit = self.lock_thing::<Edit>(&mut tx, call, id).await?;
             let thing = store::things::get(&mut tx, &permit).await?;
             let key = self.copy_of_key(&mut tx, &permit).await?.ok_or(Error::NotFound)?;
             let entry = Entry::by(&permit, "thing.key_revealed", Subject::thing(id, &thing.name));

@@ -153,10 +153,10 @@ pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
     answer: T,
 ) -> Result<T> {
     store::journal::append(&mut tx, call, &entries).await?;
-    if let Some(replay) = &call.replay {
+    if let Some(replay) = call.replay.as_ref().map(|replay| replay.digests(&registry.keyring)) {
         let record = zeroize::Zeroizing::new(serde_json::to_vec(&answer).map_err(Error::internal)?);
-        let sealed = registry.keyring.seal(&replay.digest, &record)?;
-        store::replay::keep(&mut tx, replay, &sealed).await?;
+        let sealed = registry.keyring.seal(&replay.name, &record)?;
+        store::replay::keep(&mut tx, &replay, &sealed).await?;
     }
     tx.commit_raw().await?;
     Ok(answer)

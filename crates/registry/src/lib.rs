@@ -122,6 +122,7 @@ impl Registry {
         store::credentials::check_canary(&mut tx, &settings.keyring).await?;
         if settings.readback == credentials::Readback::Never {
             let forgotten = store::credentials::forget_copies(&mut tx).await?;
+            store::replay::forget(&mut tx).await?;
             if forgotten > 0 {
                 tracing::info!(forgotten, "read-back is off: the sealed copies of keys were deleted");
             }
@@ -182,13 +183,16 @@ impl Registry {
     /// Opens a use case's transaction and settles whether the request is a repetition.
     pub(crate) async fn begin(&self, call: &Call) -> Result<Begun> {
         let mut tx = self.db.write().await?;
-        if let Some(replay) = &call.replay {
-            // Keyed: a body can hold a password, which a plain digest would let somebody guess who has a
-            // copy of the database.
-            let body = self.keyring.mac("repeated-body/1", &replay.body_digest);
-            if let Claim::Done(sealed) = store::replay::claim(&mut tx, replay, &body).await? {
-                return Ok(Begun::Repeated(self.keyring.open(&replay.digest, &sealed)?));
-            }
+        // Between the head of a request and here its body arrived, which may have taken a while.
+        if let Actor::User(user) = &call.actor
+            && !store::sessions::holds(&mut tx, user).await?
+        {
+            return Err(Error::Unauthenticated);
+        }
+        if let Some(replay) = call.replay.as_ref().map(|replay| replay.digests(&self.keyring))
+            && let Claim::Done(sealed) = store::replay::claim(&mut tx, &replay).await?
+        {
+            return Ok(Begun::Repeated(self.keyring.open(&replay.name, &sealed)?));
         }
         Ok(Begun::New(tx))
     }

@@ -317,13 +317,20 @@ pub enum KeyringError {
 #[cfg(unix)]
 fn write_new(file: &Path, text: &str) -> std::io::Result<()> {
     use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    // Written aside and linked into place, so that nobody ever reads half a file.
-    let aside = file.with_extension(format!("new-{}", std::process::id()));
+    // Written aside and linked into place, so that nobody ever reads half a file. The name aside is
+    // random: one left by a crash is in nobody's way.
+    let mut suffix = [0u8; 8];
+    random(&mut suffix).map_err(|_| std::io::Error::other("the system's random generator failed"))?;
+    let aside = file.with_extension(format!("new-{:016x}", u64::from_ne_bytes(suffix)));
     let mut handle = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
     let placed = handle
         .write_all(text.as_bytes())
         .and_then(|()| handle.sync_all())
-        .and_then(|()| std::fs::hard_link(&aside, file));
+        .and_then(|()| std::fs::hard_link(&aside, file))
+        .and_then(|()| match file.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+            Some(dir) => std::fs::File::open(dir)?.sync_all(),
+            None => Ok(()),
+        });
     std::fs::remove_file(&aside)?;
     placed
 }

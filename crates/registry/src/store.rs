@@ -407,7 +407,17 @@ impl Tx {
             Link::Sqlite(_) | Link::Postgres(_) => Ok(()),
         };
         done.map_err(|error| match error {
-            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::WorkerCrashed => Error::OutcomeUnknown,
+            // Cut off by an administrator or a crash, connection lost, completion unknown: a commit that
+            // waited for a standby has happened by then.
+            sqlx::Error::Database(database)
+                if database.code().is_some_and(|code| {
+                    code.starts_with("57P0") || code.starts_with("08") || code == "40003"
+                }) =>
+            {
                 Error::OutcomeUnknown
             }
             other => conflict::translate(other),

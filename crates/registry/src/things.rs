@@ -313,7 +313,8 @@ impl Registry {
         let thing = store::things::get(&mut conn, &permit).await?;
         let key = match access::permit::<Edit, _>(&mut conn, call, id).await {
             Ok(permit) => self.copy_of_key(&mut conn, &permit).await?,
-            Err(_) => None,
+            Err(Error::Forbidden(_)) => None,
+            Err(error) => return Err(error),
         };
         Ok(CreatedThing { thing, key })
     }

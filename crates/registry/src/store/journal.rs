@@ -124,10 +124,10 @@ pub(crate) async fn list(
         if action.ends_with('.') {
             // A range instead of LIKE: no wildcard to escape. '/' follows '.'.
             let end = format!("{}/", action.trim_end_matches('.'));
-            sql.push(" AND j.action >= ")
-                .bind(Arg::Text(action.to_owned()))
-                .push(" AND j.action < ")
-                .bind(Arg::Text(end));
+            // By code point, whatever the database's collation; SQLite's is that already.
+            let column = if conn.is_postgres() { "j.action COLLATE \"C\"" } else { "j.action" };
+            sql.push(" AND ").push(column).push(" >= ").bind(Arg::Text(action.to_owned()));
+            sql.push(" AND ").push(column).push(" < ").bind(Arg::Text(end));
         } else {
             sql.push(" AND j.action = ").bind(Arg::Text(action.to_owned()));
         }

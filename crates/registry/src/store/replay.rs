@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Tx, on, rows};
 use crate::{
-    actor::Replay,
+    actor::ReplayDigests,
     error::{ConflictKind, Error, Result},
 };
 
@@ -20,14 +20,13 @@ pub(crate) enum Claim {
     Done(Vec<u8>),
 }
 
-/// Claims the request, `body` telling its content apart from any other. Waits for a transaction that is
-/// carrying out the same one.
+/// Claims the request. Waits for a transaction that is carrying out the same one.
 // tidy: no permit, because it precedes every question of rights.
-pub(crate) async fn claim(tx: &mut Tx, replay: &Replay, body: &[u8]) -> Result<Claim> {
+pub(crate) async fn claim(tx: &mut Tx, replay: &ReplayDigests) -> Result<Claim> {
     let now = tx.now();
     let cutoff =
         crate::clock::Timestamp::from_millis(now.millis() - i64::try_from(KEPT.as_millis()).unwrap_or(0));
-    let digest = replay.digest.as_slice();
+    let digest = replay.name.as_slice();
     rows!(
         tx,
         sqlx::query("DELETE FROM idempotency_keys WHERE digest = $1 AND created_at <= $2")
@@ -36,7 +35,7 @@ pub(crate) async fn claim(tx: &mut Tx, replay: &Replay, body: &[u8]) -> Result<C
     )?;
     let claimed = rows!(tx, sqlx::query(
         "INSERT INTO idempotency_keys (digest, body_digest, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-        .bind(digest).bind(body).bind(now));
+        .bind(digest).bind(replay.body.as_slice()).bind(now));
     match claimed {
         Ok(1) => return Ok(Claim::New),
         Ok(_) => {}
@@ -47,7 +46,7 @@ pub(crate) async fn claim(tx: &mut Tx, replay: &Replay, body: &[u8]) -> Result<C
     let found: Option<(Vec<u8>, Option<Vec<u8>>)> = on!(tx, conn =>
         sqlx::query_as("SELECT body_digest, sealed FROM idempotency_keys WHERE digest = $1").bind(digest).fetch_optional(conn))?;
     match found {
-        Some((first, _)) if first != body => Err(Error::ReplayMismatch),
+        Some((body, _)) if body != replay.body => Err(Error::ReplayMismatch),
         Some((_, Some(sealed))) => Ok(Claim::Done(sealed)),
         // Gone in this moment, or never filled: the client may simply try again.
         Some((_, None)) | None => Err(Error::conflict(ConflictKind::InFlight)),
@@ -56,14 +55,20 @@ pub(crate) async fn claim(tx: &mut Tx, replay: &Replay, body: &[u8]) -> Result<C
 
 /// Keeps the answer with the effect.
 // tidy: no permit, because it belongs to the request that claimed it.
-pub(crate) async fn keep(tx: &mut Tx, replay: &Replay, sealed: &[u8]) -> Result<()> {
+pub(crate) async fn keep(tx: &mut Tx, replay: &ReplayDigests, sealed: &[u8]) -> Result<()> {
     rows!(
         tx,
         sqlx::query("UPDATE idempotency_keys SET sealed = $2 WHERE digest = $1")
-            .bind(replay.digest.as_slice())
+            .bind(replay.name.as_slice())
             .bind(sealed)
     )?;
     Ok(())
+}
+
+/// Forgets all answers: some of them hold keys of which no copy may be kept.
+// tidy: no permit, because the operator's configuration decides, at start.
+pub(crate) async fn forget(tx: &mut Tx) -> Result<u64> {
+    rows!(tx, sqlx::query("DELETE FROM idempotency_keys"))
 }
 
 /// Forgets answers older than a day.

@@ -3,7 +3,7 @@
 use super::{Conn, Tx, on, rows};
 use crate::{
     access::{AccountPermit, PlatformPermit, SelfPermit},
-    actor::PlatformRole,
+    actor::{CredentialUsed, PlatformRole, UserActor},
     clock::Timestamp,
     error::Result,
     identity::users::UserStatus,
@@ -39,6 +39,23 @@ pub(crate) async fn is_live(conn: &mut Conn, permit: &SelfPermit, id: SessionId)
     let found: Option<(SessionId,)> = on!(conn, conn => sqlx::query_as("SELECT id FROM sessions WHERE id = $1 AND user_id = $2")
         .bind(id).bind(permit.user()).fetch_optional(conn))?;
     Ok(found.is_some())
+}
+
+/// Whether what the person came in by is still there and their account enabled.
+pub(crate) async fn holds(conn: &mut Conn, user: &UserActor) -> Result<bool> {
+    let (sql, id) = match &user.credential {
+        CredentialUsed::Session(id) => (
+            "SELECT u.status FROM sessions c JOIN users u ON u.id = c.user_id WHERE c.id = $1 AND u.id = $2",
+            id.uuid(),
+        ),
+        CredentialUsed::Token { id, .. } => (
+            "SELECT u.status FROM access_tokens c JOIN users u ON u.id = c.user_id WHERE c.id = $1 AND u.id = $2",
+            id.uuid(),
+        ),
+    };
+    let status: Option<(String,)> =
+        on!(conn, conn => sqlx::query_as(sql).bind(id).bind(user.id).fetch_optional(conn))?;
+    Ok(status.is_some_and(|(status,)| UserStatus::from_stored(&status) == UserStatus::Enabled))
 }
 
 // tidy: no permit, because the account's password has just been proved.
