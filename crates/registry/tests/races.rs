@@ -330,17 +330,29 @@ async fn one_value_names_one_thing() {
         let world = Arc::new(world(engine).await);
         let owner = world.person("owner").await;
         let org = world.org(&owner).await;
-        let mut profiles = Vec::new();
+        let (mut groups, mut profiles) = (Vec::new(), Vec::new());
         for name in ["one", "two", "three"] {
             let group = world.group(org, name).await;
             profiles.push(world.profile(group, "profile").await);
+            groups.push(group);
+        }
+        // Nobody is told of more than twenty taken keys in an hour, and each round tells four times.
+        let mut claimants = Vec::new();
+        for number in 0..ROUNDS / 4 {
+            let claimant = world.person(&format!("claimant{number}")).await;
+            world.join(org, &claimant, Role::Viewer).await;
+            for group in &groups {
+                world.admit(*group, &[(&claimant, Role::Editor)]).await;
+            }
+            claimants.push(claimant);
         }
         // One for each lane: the next round takes its value away again.
         let changing: Vec<_> = (0..LANES).map(|lane| named(&format!("changing {lane}"))).collect();
         let changing = world.create_things(&owner.call(), profiles[0], &changing).await.unwrap();
         let (shared, profiles) = (Arc::clone(&world), Arc::new(profiles));
         rounds(move |number| {
-            let (world, profiles, call) = (Arc::clone(&shared), Arc::clone(&profiles), owner.call());
+            let (world, profiles, call) =
+                (Arc::clone(&shared), Arc::clone(&profiles), claimants[number % (ROUNDS / 4)].call());
             let changing = changing[number % LANES].thing.id;
             async move {
                 let value = format!("claimed by many {number}");

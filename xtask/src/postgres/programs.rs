@@ -1,10 +1,6 @@
 //! Where PostgreSQL's server programs are, and how they get there on Debian.
 
-use std::{
-    env, fs,
-    path::PathBuf,
-    process::Command,
-};
+use std::{env, fs, path::PathBuf, process::Command};
 
 use crate::{
     Result,
