@@ -140,6 +140,10 @@ impl World {
     }
 
     fn set_status(&mut self, asker: &Asker, person: Person, enabled: bool) -> Outcome {
+        if asker.person != ROOT && asker.person != person {
+            // Somebody else's account is not there for them.
+            return Err(Refusal::NotFound);
+        }
         asker.administers_platform()?;
         let Some(now) = self.enabled.get(person).copied() else { return Err(Refusal::NotFound) };
         if now == enabled {
