@@ -89,15 +89,20 @@ fn request(world: &World, dice: &mut Dice) -> Op {
 
 /// An earlier request once more, or another one under its key.
 fn repetition(world: &World, dice: &mut Dice) -> Command {
-    let keys: Vec<_> = world.kept.keys().copied().collect();
-    let (person, route, key) = dice.any(&keys);
-    let mut op = world.kept[&(person, route, key)].op.clone();
+    let known: Vec<_> = world.kept.keys().copied().collect();
+    let (person, scope, route, key) = dice.any(&known);
+    let kept = &world.kept[&(person, scope, route, key)];
+    let mut op = kept.op.clone();
     if dice.one_in(3) {
         let mut others = (0..200).map(|_| request(world, dice));
         op = others.find(|other| other.kind() == route).unwrap_or(op);
     }
-    // A new effect has new secrets.
-    if world.kept[&(person, route, key)].at <= world.now - ANSWERS_KEPT {
+    let Some(by) = credential(world, dice, person) else {
+        return Command::LogIn { person, session: world.next };
+    };
+    let same = world.authenticate(by).is_ok_and(|asker| (asker.can_write, asker.within) == scope);
+    if !same || kept.at <= world.now - ANSWERS_KEPT {
+        // Another effect, with other secrets.
         match &mut op {
             Op::RotateKey { made: number, .. } | Op::CreateToken { token: number, .. } => {
                 *number = world.next
@@ -108,10 +113,7 @@ fn repetition(world: &World, dice: &mut Dice) -> Command {
             _ => {}
         }
     }
-    match credential(world, dice, person) {
-        Some(by) => Command::Ask { by, op, replay: Some(key) },
-        None => Command::LogIn { person, session: world.next },
-    }
+    Command::Ask { by, op, replay: Some(key) }
 }
 
 /// Somebody who may have a right to it, more often than not.

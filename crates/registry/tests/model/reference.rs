@@ -166,8 +166,8 @@ pub struct World {
     /// Every key that was ever given to a thing, or meant to be.
     pub issued: BTreeSet<Key>,
     pub journal: Vec<Entry>,
-    /// By person, route and key.
-    pub kept: BTreeMap<(Person, &'static str, Id), Kept>,
+    /// By whom, with which scope, on which route and under which key.
+    pub kept: BTreeMap<(Person, (bool, Option<Place>), &'static str, Id), Kept>,
     /// The contents that each object has had.
     pub history: BTreeMap<Object, Vec<String>>,
     pub touched: BTreeSet<Object>,

@@ -25,7 +25,8 @@ impl World {
             return Err(Refusal::TooMany);
         }
         let Some(key) = replay.filter(|_| op.writes()) else { return self.perform(&asker, op, wanted) };
-        let request = (asker.person, op.kind(), key);
+        // A narrower token is another principal: it is not told what a wider one was.
+        let request = (asker.person, (asker.can_write, asker.within), op.kind(), key);
         if let Some(kept) = self.kept.get(&request).filter(|kept| kept.at > self.now - ANSWERS_KEPT) {
             return if kept.op == *op { Ok(kept.answer.clone()) } else { Err(Refusal::ReplayMismatch) };
         }
