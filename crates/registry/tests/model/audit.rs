@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use registry::{Dir, Role, credentials::CredentialKind, doctor::Severity};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     commands::{By, Command, Key, List, Listed, Object, Order, Place, ROOT, Scope},
@@ -124,6 +124,22 @@ impl Side {
             assert_eq!(seen.keys, [Some(key)], "{engine:?} (left): the copy of the key of thing {id}");
         }
         self.check_credentials(world).await;
+        if engine == Engine::Sqlite {
+            self.check_indexes(world).await;
+        }
+    }
+
+    /// The full-text indexes hold the things that there are, and nothing of those that are gone.
+    async fn check_indexes(&self, world: &World) {
+        // These fail where index and table differ.
+        self.database
+            .execute("INSERT INTO thing_names (thing_names, rank) VALUES ('integrity-check', 1)")
+            .await;
+        self.database.execute("INSERT INTO thing_terms (thing_terms) VALUES ('integrity-check')").await;
+        let indexed = self.database.number("SELECT count(*) FROM thing_terms_docsize").await;
+        // Each object of the vocabulary has scalars in it, but for the empty one.
+        let expected = world.things.values().filter(|thing| thing.metadata != json!({})).count();
+        assert_eq!(indexed, i64::try_from(expected).unwrap(), "rows of thing_terms");
     }
 
     /// Every credential ever issued works as long as it should, and no longer.
