@@ -1,9 +1,11 @@
 //! Who has asked how often: one bucket per person, one per source network for those without a token.
 
 use std::{
+    collections::HashMap,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
-    time::Duration,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use governor::{Quota, RateLimiter, clock::Clock as _};
@@ -53,10 +55,15 @@ type Buckets<K> =
 /// Failed presentations of keys that one source network may make in a second.
 const KEY_FAILURES: NonZeroU32 = NonZeroU32::new(50).unwrap();
 
+/// How long a network that failed too often waits before anything guessable is looked up for it.
+const HELD: Duration = Duration::from_secs(1);
+
 /// The buckets of this process.
 pub struct RateLimits {
     requests: Option<Buckets<Principal>>,
     key_failures: Buckets<Source>,
+    /// Networks that failed too often, and until when nothing guessable is looked up for them.
+    held: Mutex<HashMap<Source, Instant>>,
 }
 
 impl RateLimits {
@@ -69,6 +76,7 @@ impl RateLimits {
         Self {
             requests: quota.map(RateLimiter::keyed),
             key_failures: RateLimiter::keyed(Quota::per_second(KEY_FAILURES)),
+            held: Mutex::default(),
         }
     }
 
@@ -80,7 +88,26 @@ impl RateLimits {
     /// Counts a failed presentation of a key. Successes are never counted: a gateway that hosts a
     /// thousand things must not be locked out because one of them has a wrong key.
     pub fn key_failure(&self, source: Source) -> Result<(), Error> {
-        take(&self.key_failures, &source)
+        take(&self.key_failures, &source).inspect_err(|_| {
+            let until = Instant::now() + HELD;
+            let mut held = self.held();
+            held.retain(|_, until| *until > Instant::now());
+            held.insert(source, until);
+        })
+    }
+
+    /// Whether a key that could have been guessed may be looked up for this network now: not for a
+    /// second after too many failures. A generated key cannot be guessed and is not asked about.
+    pub(crate) fn guess(&self, source: Source) -> Result<(), Error> {
+        let left = self.held().get(&source).map(|until| until.saturating_duration_since(Instant::now()));
+        match left {
+            Some(left) if !left.is_zero() => Err(Error::TooMany { retry_after: left }),
+            _ => Ok(()),
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<Source, Instant>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets buckets that are full again, once a minute, as long as `app` lives.

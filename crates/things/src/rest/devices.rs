@@ -1,7 +1,7 @@
 //! What devices and brokers ask: which thing a key names, and what a thing may read of itself.
 
 use axum::{Json as Out, extract::State};
-use registry::{Call, Error, Secret, credentials::CredentialKind};
+use registry::{Call, Error, Secret, credentials::CredentialKind, secret::Prefix};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -62,6 +62,9 @@ async fn identify(
         }
         Some((kind?, Secret::new(body.key?)))
     })?;
+    if kind == CredentialKind::External || !key.is_well_formed(Prefix::ThingKey) {
+        app.limits.guess(peer.source())?;
+    }
     match app.registry.identify(kind, &key).await {
         Ok(thing) => Ok(Out(Identified { id: thing.uuid() })),
         Err(error) => Err(failed(&app, peer.source(), error)),
@@ -88,6 +91,9 @@ struct OwnMetadata {
 /// View the metadata of the thing whose key is presented
 #[utoipa::path(get, path = "/metadata", tag = "Devices", security(("thing" = [])), responses((status = 200, body = OwnMetadata)))]
 async fn own_metadata(State(app): State<App>, peer: Peer, key: DeviceKey) -> Answer<Out<OwnMetadata>> {
+    if !matches!(&key, DeviceKey::Key(key) if key.is_well_formed(Prefix::ThingKey)) {
+        app.limits.guess(peer.source())?;
+    }
     let found = match &key {
         DeviceKey::Key(key) => app.registry.authenticate_thing(CredentialKind::Internal, key).await,
         DeviceKey::External(key) => app.registry.authenticate_thing(CredentialKind::External, key).await,

@@ -126,7 +126,7 @@ pub(crate) use list_query;
 macro_rules! page_body {
     ($name:ident of $query:ident sorted by $sort:ident, $field:ident: $item:ty) => {
         /// One page of the list.
-        #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+        #[derive(serde::Serialize, utoipa::ToSchema)]
         pub(crate) struct $name {
             /// How many items the whole list has; at most 10,000 are counted.
             total: u64,

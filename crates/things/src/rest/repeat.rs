@@ -16,7 +16,8 @@ use super::{Problem, body};
 use crate::App;
 
 /// Whether this request may be a repetition; found by `extract::Caller`, after the caller is known.
-#[derive(Clone, Debug)]
+// No Debug: a body may hold a password.
+#[derive(Clone)]
 pub(crate) enum Repetition {
     /// It has a key; the whole request tells it apart from another one under the same key.
     Possible { route: Arc<str>, key: Arc<str>, body: Bytes },

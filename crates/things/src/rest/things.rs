@@ -63,7 +63,8 @@ enum TypeName {
 }
 
 /// A thing. Its key is there only when it was just made, or for editors where read-back is on.
-#[derive(Debug, Serialize, ToSchema)]
+// No Debug: it may hold a key.
+#[derive(Serialize, ToSchema)]
 #[schema(as = Thing)]
 pub(super) struct ThingBody {
     id: Uuid,
@@ -105,13 +106,13 @@ impl From<CreatedThing> for ThingBody {
 }
 
 /// Things, in the order asked for.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 struct Things {
     things: Vec<ThingBody>,
 }
 
 /// A thing to be made. Its group and profile come from the path.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewThingBody {
     /// Chosen by the client, or made.
@@ -169,7 +170,7 @@ fn own_key(text: Option<&str>, check: &mut Check) -> Option<ThingKey> {
 }
 
 /// A change to a thing; what is left out stays.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ThingUpdateBody {
     /// Unique in the group; at most 2,400 bytes.
@@ -500,7 +501,7 @@ async fn delete_things(
 }
 
 /// Set or replace a thing's external key
-#[utoipa::path(patch, path = "/things/{id}/external-key", tag = "Things", request_body = ExternalKeyBody, responses((status = 200, body = ThingBody, headers(("ETag")))))]
+#[utoipa::path(patch, path = "/things/{id}/external-key", tag = "Things", params(("If-Match" = Option<String>, Header, description = "Change it only if this is still its ETag.")), request_body = ExternalKeyBody, responses((status = 200, body = ThingBody, headers(("ETag")))))]
 async fn set_external_key(
     State(app): State<App>,
     caller: Caller,
@@ -538,7 +539,7 @@ async fn rotate_key(
 }
 
 /// A thing's key.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 struct RevealedKey {
     key: String,
 }
