@@ -121,6 +121,9 @@ pub struct Entry {
     pub via: Via,
 }
 
+/// By whom a request was made repeatable, with which scope, on which route and under which key.
+pub type Request = (Person, (bool, Option<Place>), &'static str, Id);
+
 /// The answer to a repeatable request.
 #[derive(Clone)]
 pub struct Kept {
@@ -166,8 +169,7 @@ pub struct World {
     /// Every key that was ever given to a thing, or meant to be.
     pub issued: BTreeSet<Key>,
     pub journal: Vec<Entry>,
-    /// By whom, with which scope, on which route and under which key.
-    pub kept: BTreeMap<(Person, (bool, Option<Place>), &'static str, Id), Kept>,
+    pub kept: BTreeMap<Request, Kept>,
     /// The contents that each object has had.
     pub history: BTreeMap<Object, Vec<String>>,
     pub touched: BTreeSet<Object>,
