@@ -3,6 +3,7 @@
 //! A chore is a module with `run`, named in [`CHORES`] and nowhere else.
 #![expect(clippy::print_stderr, reason = "a chore talks to the person who started it")]
 
+mod bench;
 mod debian;
 mod deny;
 mod postgres;
@@ -20,6 +21,7 @@ type Chore = (&'static str, &'static str, fn(Vec<OsString>) -> Result<()>);
 
 const CHORES: &[Chore] = &[
     ("test", "run every test on SQLite and PostgreSQL: [--sqlite-only] [-- ARGS FOR CARGO TEST]", test::run),
+    ("bench", "measure the release build on both engines: [--quick] [--verbose] [--plans]", bench::run),
     ("tidy", "check the house's rules over the source", tidy::run),
     ("deny", "check dependencies: advisories (THINGS_ADVISORY_DB), licences, bans, sources", deny::run),
 ];
