@@ -263,10 +263,11 @@ impl Registry {
     }
 
     /// Takes the external key away; without one it does nothing.
-    pub async fn clear_external_key(&self, call: &Call, id: ThingId) -> Result<()> {
+    pub async fn clear_external_key(&self, call: &Call, id: ThingId, expect: &Expect) -> Result<()> {
         use_case!(self, call, |tx| {
             let permit = self.lock_thing::<Administer>(&mut tx, call, id).await?;
             let before = store::things::get(&mut tx, &permit).await?;
+            expect.check(&before.version())?;
             let mut entries = Vec::new();
             if before.external_key.is_some() {
                 store::credentials::set_external(&mut tx, &permit, None).await?;

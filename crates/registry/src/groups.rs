@@ -242,8 +242,17 @@ impl Registry {
         })
     }
 
+    /// Deletes a group with everything in it.
+    pub async fn delete_group(&self, call: &Call, id: GroupId, expect: &Expect) -> Result<()> {
+        self.delete_groups_as(call, &[id], expect).await
+    }
+
     /// Deletes groups with everything in them, all or none.
     pub async fn delete_groups(&self, call: &Call, ids: &[GroupId]) -> Result<()> {
+        self.delete_groups_as(call, ids, &Expect::any()).await
+    }
+
+    async fn delete_groups_as(&self, call: &Call, ids: &[GroupId], expect: &Expect) -> Result<()> {
         bulk_size("group_ids", ids.len())?;
         use_case!(self, call, |tx| {
             lock::groups(&mut tx, ids, GroupLock::Delete).await?;
@@ -251,6 +260,7 @@ impl Registry {
             let mut entries = Vec::with_capacity(permits.len());
             for permit in &permits {
                 let group = store::groups::get(&mut tx, permit).await?;
+                expect.check(&group.version())?;
                 entries.push(Entry::by(permit, "group.deleted", Subject::group(group.id, &group.name)));
                 store::groups::delete(&mut tx, permit).await?;
             }

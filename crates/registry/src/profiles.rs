@@ -211,8 +211,17 @@ impl Registry {
         })
     }
 
+    /// Deletes a profile, unless a thing uses it.
+    pub async fn delete_profile(&self, call: &Call, id: ProfileId, expect: &Expect) -> Result<()> {
+        self.delete_profiles_as(call, &[id], expect).await
+    }
+
     /// Deletes profiles, all or none. One that a thing uses cannot go.
     pub async fn delete_profiles(&self, call: &Call, ids: &[ProfileId]) -> Result<()> {
+        self.delete_profiles_as(call, ids, &Expect::any()).await
+    }
+
+    async fn delete_profiles_as(&self, call: &Call, ids: &[ProfileId], expect: &Expect) -> Result<()> {
         bulk_size("profile_ids", ids.len())?;
         use_case!(self, call, |tx| {
             // Under the profiles' own locks no thing can be put on them any more, so the count stays
@@ -220,6 +229,11 @@ impl Registry {
             lock::groups_of_profiles(&mut tx, ids).await?;
             lock::profiles(&mut tx, ids).await?;
             let permits: Vec<Permit<Administer, ProfileId>> = access::permit_all(&mut tx, call, ids).await?;
+            if !expect.is_any() {
+                for permit in &permits {
+                    expect.check(&store::profiles::get(&mut tx, permit).await?.version())?;
+                }
+            }
             let used = store::profiles::uses(&mut tx, &permits).await?;
             if !used.is_empty() {
                 return Err(Error::Conflict(Conflict {

@@ -407,6 +407,7 @@ impl Registry {
         id: ThingId,
         group: GroupId,
         profile: ProfileId,
+        expect: &Expect,
     ) -> Result<Thing> {
         use_case!(self, call, |tx| {
             let from = store::things::group_of(&mut tx, id).await?.ok_or(Error::NotFound)?;
@@ -424,6 +425,7 @@ impl Registry {
                 return Err(Error::invalid("profile_id", "must be a profile of the group in `group_id`"));
             }
             let before = store::things::get(&mut tx, &thing).await?;
+            expect.check(&before.version())?;
             store::things::relocate(&mut tx, &thing, &profile).await?;
             let after = Thing {
                 group_id: target.target(),
@@ -446,22 +448,35 @@ impl Registry {
         })
     }
 
+    /// Deletes a thing. Its keys stop working with the commit.
+    pub async fn delete_thing(&self, call: &Call, id: ThingId, expect: &Expect) -> Result<()> {
+        self.delete_things_as(call, &[id], expect).await
+    }
+
     /// Deletes things, all or none. Their keys stop working with the commit.
     pub async fn delete_things(&self, call: &Call, ids: &[ThingId]) -> Result<()> {
+        self.delete_things_as(call, ids, &Expect::any()).await
+    }
+
+    async fn delete_things_as(&self, call: &Call, ids: &[ThingId], expect: &Expect) -> Result<()> {
         bulk_size("thing_ids", ids.len())?;
         use_case!(self, call, |tx| {
             lock::groups_of_things(&mut tx, ids).await?;
             lock::things(&mut tx, ids).await?;
             let permits: Vec<Permit<Administer, ThingId>> = access::permit_all(&mut tx, call, ids).await?;
-            let things = store::things::get_all(&mut tx, &permits).await?;
-            let mut entries = Vec::with_capacity(permits.len());
-            for permit in &permits {
-                let name = things
-                    .iter()
-                    .find(|thing| thing.id == permit.target())
-                    .map_or("", |thing| thing.name.as_str());
-                entries.push(Entry::by(permit, "thing.deleted", Subject::thing(permit.target(), name)));
+            if !expect.is_any() {
+                for permit in &permits {
+                    expect.check(&store::things::get(&mut tx, permit).await?.version())?;
+                }
             }
+            let names = store::things::names(&mut tx, &permits).await?;
+            let entries = permits
+                .iter()
+                .map(|permit| {
+                    let name = names.get(&permit.target()).map_or("", String::as_str);
+                    Entry::by(permit, "thing.deleted", Subject::thing(permit.target(), name))
+                })
+                .collect();
             store::things::delete(&mut tx, &permits).await?;
             journal::commit(self, tx, call, entries, ()).await
         })

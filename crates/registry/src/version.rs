@@ -41,6 +41,11 @@ impl Expect {
         Self(Some(versions))
     }
 
+    /// Whether what is there need not be read for it.
+    pub(crate) fn is_any(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Compares with what is there.
     pub(crate) fn check(&self, found: &Version) -> Result<()> {
         match &self.0 {

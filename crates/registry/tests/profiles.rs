@@ -319,7 +319,7 @@ async fn a_profile_that_things_use_stays() {
         assert_eq!(profiles_in(&world, group).await, 2);
 
         let target = world.profile(group, "target").await;
-        world.move_thing(&call, things[0], group, target).await.unwrap();
+        world.move_thing(&call, things[0], group, target, &Expect::any()).await.unwrap();
         world.delete_things(&call, &things[1..]).await.unwrap();
         world.delete_profiles(&call, &[used, free, used]).await.unwrap();
         assert!(matches!(world.view_profile(&call, used).await, Err(Error::NotFound)));
@@ -342,13 +342,13 @@ async fn a_thing_never_uses_a_profile_of_another_group() {
         let other = world.group(org, "other").await;
         let (here, there) = (world.profile(group, "here").await, world.profile(other, "there").await);
         let thing = thing_on(&world, here, "pump").await;
-        let outcome = world.move_thing(&owner.call(), thing, group, there).await;
+        let outcome = world.move_thing(&owner.call(), thing, group, there, &Expect::any()).await;
         let Err(Error::Invalid(errors)) = outcome else { panic!("{outcome:?}") };
         assert_eq!(errors[0].field, "profile_id");
         // Editing where it comes from is not enough.
-        let outcome = world.move_thing(&editor.call(), thing, other, there).await;
+        let outcome = world.move_thing(&editor.call(), thing, other, there, &Expect::any()).await;
         assert!(matches!(outcome, Err(Error::NotFound)), "{outcome:?}");
-        let moved = world.move_thing(&owner.call(), thing, other, there).await.unwrap();
+        let moved = world.move_thing(&owner.call(), thing, other, there, &Expect::any()).await.unwrap();
         assert_eq!((moved.group_id, moved.profile_id), (other, there));
         assert!(matches!(world.view_thing(&editor.call(), thing).await, Err(Error::NotFound)));
         // Whose profile it was can be deleted now, and so can the group with all that is in the other.

@@ -265,7 +265,9 @@ async fn a_thing_is_always_on_a_profile_of_its_group() {
                 let profile = |place: usize| places[place].1[number];
                 let moving = |place: usize| {
                     let (group, profile, call) = (places[place].0, profile(place), call.clone());
-                    racer(&world, |world| async move { world.move_thing(&call, thing, group, profile).await })
+                    racer(&world, |world| async move {
+                        world.move_thing(&call, thing, group, profile, &Expect::any()).await
+                    })
                 };
                 let deleting = |place: usize| {
                     let (profile, call) = ([profile(place)], call.clone());

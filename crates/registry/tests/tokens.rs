@@ -12,8 +12,8 @@ mod support;
 use std::time::Duration;
 
 use registry::{
-    Actor, Call, Clock, ConflictKind, Denial, Error, JsonObject, NewOrg, NewToken, OrgId, Registry, Role,
-    Secret, Timestamp, TokenId, TokenOrder, Within,
+    Actor, Call, Clock, ConflictKind, Denial, Error, Expect, JsonObject, NewOrg, NewToken, OrgId, Registry,
+    Role, Secret, Timestamp, TokenId, TokenOrder, Within,
     journal::{JournalFilter, JournalOrder},
     text::{Description, OrgName, TokenName},
 };
@@ -59,13 +59,16 @@ async fn a_token_shows_its_value_once_and_works_until_it_is_deleted() {
         // Another's and none are one and the same.
         for id in [id, TokenId::from(sqlx::types::Uuid::from_u128(7))] {
             assert!(matches!(world.view_token(&eve.call(), id).await, Err(Error::NotFound)));
-            assert!(matches!(world.delete_token(&eve.call(), id).await, Err(Error::NotFound)));
+            assert!(matches!(
+                world.delete_token(&eve.call(), id, &Expect::any()).await,
+                Err(Error::NotFound)
+            ));
         }
         let by_token = call(&world, &value).await.unwrap();
         assert_eq!(world.view_own_user(&by_token).await.unwrap().id, ada.id);
-        world.delete_token(&ada.call(), id).await.unwrap();
+        world.delete_token(&ada.call(), id, &Expect::any()).await.unwrap();
         assert!(matches!(world.authenticate(&value).await, Err(Error::Unauthenticated)));
-        assert!(matches!(world.delete_token(&ada.call(), id).await, Err(Error::NotFound)));
+        assert!(matches!(world.delete_token(&ada.call(), id, &Expect::any()).await, Err(Error::NotFound)));
     }
 }
 
@@ -131,7 +134,7 @@ async fn a_person_has_at_most_a_hundred() {
             other => panic!("{other:?}"),
         };
         assert!(matches!(refused, Error::Conflict(conflict) if conflict.kind == ConflictKind::TooManyTokens));
-        world.delete_token(&ada, last.unwrap()).await.unwrap();
+        world.delete_token(&ada, last.unwrap(), &Expect::any()).await.unwrap();
         world.create_token(&ada, &named("again")).await.unwrap();
     }
 }
@@ -161,7 +164,7 @@ async fn a_token_is_no_wider_than_its_scopes() {
         scope(world.delete_orgs(&reader, &[mine]).await.unwrap_err());
         scope(world.remove_org_members(&reader, mine, &[ada.id]).await.unwrap_err());
         let any = world.list_tokens(&reader, &first(1, TokenOrder::Id)).await.unwrap().items[0].id;
-        scope(world.delete_token(&reader, any).await.unwrap_err());
+        scope(world.delete_token(&reader, any, &Expect::any()).await.unwrap_err());
 
         for named in [(Some(mine), None), (None, Some(group)), (None, None)] {
             let filter = JournalFilter { org: named.0, group: named.1, ..JournalFilter::default() };

@@ -148,8 +148,8 @@ async fn nothing_that_a_request_asks_for_is_ignored() {
     let group = format!("/groups/{NOBODY}");
     assert_eq!(root.get(&format!("{group}?verbose=1")).await.problem(400), "invalid");
     assert_eq!(root.post("/groups/search?limit=5", &json!({})).await.problem(400), "invalid");
-    let delete = root.request(Method::DELETE, &group).header("if-match", "\"x\"").reply().await;
-    assert_eq!(delete.problem(400), "invalid");
+    let bulk = root.request(Method::PATCH, "/groups").header("if-match", "\"x\"").reply().await;
+    assert_eq!(bulk.problem(400), "invalid");
     assert_eq!(app.anonymous.get(&format!("{group}?verbose=1")).await.problem(401), "unauthenticated");
 }
 

@@ -165,8 +165,17 @@ impl Registry {
         })
     }
 
+    /// Deletes an organisation with its groups and everything in them.
+    pub async fn delete_org(&self, call: &Call, id: OrgId, expect: &Expect) -> Result<()> {
+        self.delete_orgs_as(call, &[id], expect).await
+    }
+
     /// Deletes organisations with their groups and everything in them, all or none.
     pub async fn delete_orgs(&self, call: &Call, ids: &[OrgId]) -> Result<()> {
+        self.delete_orgs_as(call, ids, &Expect::any()).await
+    }
+
+    async fn delete_orgs_as(&self, call: &Call, ids: &[OrgId], expect: &Expect) -> Result<()> {
         bulk_size("org_ids", ids.len())?;
         use_case!(self, call, |tx| {
             lock::orgs(&mut tx, ids, OrgLock::Delete).await?;
@@ -175,6 +184,7 @@ impl Registry {
             let mut entries = Vec::new();
             for permit in &permits {
                 let org = store::orgs::get(&mut tx, permit).await?;
+                expect.check(&org.version())?;
                 for (group, name) in store::groups::delete_all_in(&mut tx, permit).await? {
                     let entry = Entry::by(permit, "group.deleted", Subject::group(group, &name));
                     entries.push(entry.in_group(group));

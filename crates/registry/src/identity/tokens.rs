@@ -22,7 +22,7 @@ use crate::{
     secret::{Prefix, Secret},
     store::{self, Db, Tx, lock, lock::GroupLock, lock::OrgLock},
     text::TokenName,
-    version::Version,
+    version::{Expect, Version},
 };
 
 /// The most tokens one person has, expired ones included.
@@ -151,10 +151,11 @@ impl Registry {
     }
 
     /// Deletes one of one's own tokens: it does not work any more when this returns.
-    pub async fn delete_token(&self, call: &Call, id: TokenId) -> Result<()> {
+    pub async fn delete_token(&self, call: &Call, id: TokenId, expect: &Expect) -> Result<()> {
         use_case!(self, call, |tx| {
             let permit = access::oneself(call, true)?;
             let token = store::tokens::get(&mut tx, &permit, id).await?;
+            expect.check(&token.version())?;
             if !store::tokens::delete(&mut tx, &permit, id).await? {
                 return Err(Error::NotFound);
             }

@@ -1,5 +1,7 @@
 //! Things' rows.
 
+use std::collections::HashMap;
+
 use serde_json::json;
 use uuid::Uuid;
 
@@ -207,6 +209,17 @@ pub(crate) async fn get_all<A: Action>(
             row.seen_as(role)
         })
         .collect())
+}
+
+/// What the things of these permits are called; what else they hold may be large.
+pub(crate) async fn names(
+    conn: &mut Conn,
+    permits: &[Permit<Administer, ThingId>],
+) -> Result<HashMap<ThingId, String>> {
+    let mut sql = Sql::new("SELECT id, name FROM things WHERE id IN (");
+    sql.bind_all(permits.iter().map(|permit| Arg::Id(permit.target().uuid()))).push(")");
+    let found: Vec<(ThingId, String)> = sql.fetch_all(conn).await?;
+    Ok(found.into_iter().collect())
 }
 
 /// Where a thing is, for whoever must lock that group before asking whether they may.

@@ -165,6 +165,7 @@ pub enum Op {
     },
     DeleteOrgs {
         ids: Vec<Id>,
+        expect: Expect,
     },
     AddMembers {
         place: Place,
@@ -193,6 +194,7 @@ pub enum Op {
     },
     DeleteGroups {
         ids: Vec<Id>,
+        expect: Expect,
     },
     CreateProfiles {
         group: Id,
@@ -206,6 +208,7 @@ pub enum Op {
     },
     DeleteProfiles {
         ids: Vec<Id>,
+        expect: Expect,
     },
     CreateThings {
         profile: Id,
@@ -222,12 +225,14 @@ pub enum Op {
         id: Id,
         group: Id,
         profile: Id,
+        expect: Expect,
     },
     MergeMetadata {
         updates: Vec<(Id, &'static str)>,
     },
     DeleteThings {
         ids: Vec<Id>,
+        expect: Expect,
     },
     RotateKey {
         id: Id,
@@ -241,6 +246,7 @@ pub enum Op {
     },
     ClearExternalKey {
         id: Id,
+        expect: Expect,
     },
     RevealKey {
         id: Id,
@@ -314,17 +320,35 @@ impl Op {
         !matches!(self, Self::View { .. } | Self::ViewAround { .. } | Self::List(_))
     }
 
-    /// The version it expects, and of what.
+    /// The version it expects, and of what. A bulk request expects none.
     pub fn expects(&self) -> Option<(Object, Expect)> {
+        match self {
+            Self::DeleteOrgs { ids, expect } => return only(ids).map(|id| (Object::Org(id), *expect)),
+            Self::DeleteGroups { ids, expect } => return only(ids).map(|id| (Object::Group(id), *expect)),
+            Self::DeleteProfiles { ids, expect } => {
+                return only(ids).map(|id| (Object::Profile(id), *expect));
+            }
+            Self::DeleteThings { ids, expect } => return only(ids).map(|id| (Object::Thing(id), *expect)),
+            _ => {}
+        }
         match *self {
             Self::UpdateOrg { id, expect, .. } => Some((Object::Org(id), expect)),
             Self::UpdateGroup { id, expect, .. } => Some((Object::Group(id), expect)),
             Self::UpdateProfile { id, expect, .. } => Some((Object::Profile(id), expect)),
-            Self::UpdateThing { id, expect, .. } | Self::SetExternalKey { id, expect, .. } => {
-                Some((Object::Thing(id), expect))
-            }
+            Self::UpdateThing { id, expect, .. }
+            | Self::MoveThing { id, expect, .. }
+            | Self::SetExternalKey { id, expect, .. }
+            | Self::ClearExternalKey { id, expect } => Some((Object::Thing(id), expect)),
             _ => None,
         }
+    }
+}
+
+/// The one id that a request names, if it is one.
+fn only(ids: &[Id]) -> Option<Id> {
+    match ids {
+        [id] => Some(*id),
+        _ => None,
     }
 }
 

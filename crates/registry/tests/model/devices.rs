@@ -78,9 +78,10 @@ impl World {
         Ok(Answer { rows: vec![self.row(object, right.role)], keys: Vec::new() })
     }
 
-    pub fn delete_profiles(&mut self, asker: &Asker, ids: &[Id]) -> Outcome {
+    pub fn delete_profiles(&mut self, asker: &Asker, ids: &[Id], wanted: &Wanted) -> Outcome {
         let objects: Vec<Object> = distinct(ids).into_iter().map(Object::Profile).collect();
         let rights = self.may_all(asker, &objects, Deed::Administer)?;
+        objects.iter().try_for_each(|object| self.check(*object, wanted))?;
         let used = |id: &Id| self.things.values().any(|thing| thing.profile == *id);
         let things = self.things.values().filter(|thing| ids.contains(&thing.profile)).count();
         refuse(ConflictKind::ProfileInUse { things: i64::try_from(things).unwrap() }, ids, used)?;
@@ -188,13 +189,21 @@ impl World {
         Ok(Answer { rows: vec![self.row(object, right.role)], keys: Vec::new() })
     }
 
-    pub fn move_thing(&mut self, asker: &Asker, id: Id, group: Id, profile: Id) -> Outcome {
+    pub fn move_thing(
+        &mut self,
+        asker: &Asker,
+        id: Id,
+        group: Id,
+        profile: Id,
+        wanted: &Wanted,
+    ) -> Outcome {
         let from = self.may(asker, Object::Thing(id), Deed::Edit)?;
         let to = self.may(asker, Object::Group(group), Deed::Edit)?;
         self.may(asker, Object::Profile(profile), Deed::Edit)?;
         if self.profiles[&profile].group != group {
             return Err(invalid("profile_id"));
         }
+        self.check(Object::Thing(id), wanted)?;
         let name = self.things[&id].name;
         if self.thing_names(group, Some(id)).contains(&name) {
             return Err(Refusal::Conflict(ConflictKind::ThingNameTaken, Vec::new()));
@@ -225,10 +234,11 @@ impl World {
         Ok(Answer { rows, keys: Vec::new() })
     }
 
-    pub fn delete_things(&mut self, asker: &Asker, ids: &[Id]) -> Outcome {
+    pub fn delete_things(&mut self, asker: &Asker, ids: &[Id], wanted: &Wanted) -> Outcome {
         let ids = distinct(ids);
         let objects: Vec<Object> = ids.iter().map(|id| Object::Thing(*id)).collect();
         let rights = self.may_all(asker, &objects, Deed::Administer)?;
+        objects.iter().try_for_each(|object| self.check(*object, wanted))?;
         for (id, right) in ids.into_iter().zip(rights) {
             self.forget_thing(id);
             self.note(asker, right, "thing.deleted", thing_of(id));
@@ -264,8 +274,9 @@ impl World {
         Ok(Answer { rows: vec![self.row(object, right.role)], keys: Vec::new() })
     }
 
-    pub fn clear_external_key(&mut self, asker: &Asker, id: Id) -> Outcome {
+    pub fn clear_external_key(&mut self, asker: &Asker, id: Id, wanted: &Wanted) -> Outcome {
         let right = self.may(asker, Object::Thing(id), Deed::Administer)?;
+        self.check(Object::Thing(id), wanted)?;
         if self.things.get_mut(&id).unwrap().external.take().is_some() {
             self.end(id, |kind| kind == Kind::External);
             self.touched.insert(Object::Thing(id));

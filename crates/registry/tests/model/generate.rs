@@ -15,7 +15,7 @@ use super::{
 const REQUESTS: &[(u64, Make)] = &[
     (2, create_org),
     (2, |w, d| Op::UpdateOrg { id: d.target(w, &w.orgs), patch: patch(d), expect: d.expect() }),
-    (1, |w, d| Op::DeleteOrgs { ids: d.several(|d| d.target(w, &w.orgs)) }),
+    (1, |w, d| Op::DeleteOrgs { ids: d.several(|d| d.target(w, &w.orgs)), expect: d.expect() }),
     (6, add_members),
     (6, change_roles),
     (6, remove_members),
@@ -25,7 +25,7 @@ const REQUESTS: &[(u64, Make)] = &[
     }),
     (4, create_groups),
     (3, |w, d| Op::UpdateGroup { id: d.target(w, &w.groups), patch: patch(d), expect: d.expect() }),
-    (2, |w, d| Op::DeleteGroups { ids: d.several(|d| d.target(w, &w.groups)) }),
+    (2, |w, d| Op::DeleteGroups { ids: d.several(|d| d.target(w, &w.groups)), expect: d.expect() }),
     (4, create_profiles),
     (4, update_profile),
     (4, delete_profiles),
@@ -33,10 +33,10 @@ const REQUESTS: &[(u64, Make)] = &[
     (7, update_thing),
     (5, move_thing),
     (4, |w, d| Op::MergeMetadata { updates: d.several(|d| (d.target(w, &w.things), d.any(METADATA))) }),
-    (3, |w, d| Op::DeleteThings { ids: d.several(|d| d.target(w, &w.things)) }),
+    (3, |w, d| Op::DeleteThings { ids: d.several(|d| d.target(w, &w.things)), expect: d.expect() }),
     (7, rotate_key),
     (5, |w, d| Op::SetExternalKey { id: d.target(w, &w.things), key: external(w, d), expect: d.expect() }),
-    (2, |w, d| Op::ClearExternalKey { id: d.target(w, &w.things) }),
+    (2, |w, d| Op::ClearExternalKey { id: d.target(w, &w.things), expect: d.expect() }),
     (2, |w, d| Op::RevealKey { id: d.target(w, &w.things) }),
     (3, |w, d| Op::SetStatus { person: d.person(), enabled: d.one_in(2) || w.enabled.contains(&false) }),
     (3, create_token),
@@ -141,25 +141,25 @@ fn somebody(world: &World, dice: &mut Dice, op: &Op) -> Person {
 fn place_of(op: &Op) -> Option<Object> {
     Some(match op {
         Op::UpdateOrg { id, .. } => Object::Org(*id),
-        Op::DeleteOrgs { ids } => Object::Org(*ids.first()?),
+        Op::DeleteOrgs { ids, .. } => Object::Org(*ids.first()?),
         Op::AddMembers { place, .. }
         | Op::ChangeRoles { place, .. }
         | Op::RemoveMembers { place, .. }
         | Op::Transfer { place, .. } => (*place).into(),
         Op::CreateGroups { org, .. } => Object::Org(*org),
         Op::UpdateGroup { id, .. } => Object::Group(*id),
-        Op::DeleteGroups { ids } => Object::Group(*ids.first()?),
+        Op::DeleteGroups { ids, .. } => Object::Group(*ids.first()?),
         Op::CreateProfiles { group, .. } => Object::Group(*group),
         Op::UpdateProfile { id, .. } => Object::Profile(*id),
-        Op::DeleteProfiles { ids } => Object::Profile(*ids.first()?),
+        Op::DeleteProfiles { ids, .. } => Object::Profile(*ids.first()?),
         Op::CreateThings { profile, .. } => Object::Profile(*profile),
         Op::UpdateThing { id, .. }
         | Op::MoveThing { id, .. }
         | Op::RotateKey { id, .. }
         | Op::SetExternalKey { id, .. }
-        | Op::ClearExternalKey { id }
+        | Op::ClearExternalKey { id, .. }
         | Op::RevealKey { id } => Object::Thing(*id),
-        Op::DeleteThings { ids } => Object::Thing(*ids.first()?),
+        Op::DeleteThings { ids, .. } => Object::Thing(*ids.first()?),
         Op::MergeMetadata { updates } => Object::Thing(updates.first()?.0),
         _ => return None,
     })
@@ -287,7 +287,7 @@ fn delete_profiles(world: &World, dice: &mut Dice) -> Op {
         [_, ..] if !dice.one_in(3) => dice.any(&unused),
         _ => dice.target(world, &world.profiles),
     });
-    Op::DeleteProfiles { ids }
+    Op::DeleteProfiles { ids, expect: dice.expect() }
 }
 
 fn create_things(world: &World, dice: &mut Dice) -> Op {
@@ -322,7 +322,7 @@ fn move_thing(world: &World, dice: &mut Dice) -> Op {
         Some(profile) if !dice.one_in(5) => profile.group,
         _ => dice.target(world, &world.groups),
     };
-    Op::MoveThing { id, group, profile }
+    Op::MoveThing { id, group, profile, expect: dice.expect() }
 }
 
 fn rotate_key(world: &World, dice: &mut Dice) -> Op {

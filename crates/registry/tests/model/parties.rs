@@ -89,10 +89,11 @@ impl World {
         if taken { Err(Refusal::Conflict(ConflictKind::GroupNameTaken, Vec::new())) } else { Ok(()) }
     }
 
-    pub fn delete_orgs(&mut self, asker: &Asker, ids: &[Id]) -> Outcome {
+    pub fn delete_orgs(&mut self, asker: &Asker, ids: &[Id], wanted: &Wanted) -> Outcome {
         let ids = distinct(ids);
         let objects: Vec<Object> = ids.iter().map(|id| Object::Org(*id)).collect();
         let rights = self.may_all(asker, &objects, Deed::Own)?;
+        objects.iter().try_for_each(|object| self.check(*object, wanted))?;
         for (id, right) in ids.into_iter().zip(rights) {
             for group in self.groups_of(id) {
                 self.empty_group(group);
@@ -150,10 +151,11 @@ impl World {
         rows(made)
     }
 
-    pub fn delete_groups(&mut self, asker: &Asker, ids: &[Id]) -> Outcome {
+    pub fn delete_groups(&mut self, asker: &Asker, ids: &[Id], wanted: &Wanted) -> Outcome {
         let ids = distinct(ids);
         let objects: Vec<Object> = ids.iter().map(|id| Object::Group(*id)).collect();
         let rights = self.may_all(asker, &objects, Deed::Own)?;
+        objects.iter().try_for_each(|object| self.check(*object, wanted))?;
         for (id, right) in ids.into_iter().zip(rights) {
             self.empty_group(id);
             self.note(asker, right, "group.deleted", Subject::Object(Object::Group(id)));

@@ -42,9 +42,10 @@ impl Side {
                 };
                 one(registry.update_org(call, org(*id), &update, expect).await.map(|org| org_row(&org)))
             }
-            Op::DeleteOrgs { ids } => {
-                done(registry.delete_orgs(call, &ids.iter().map(|id| org(*id)).collect::<Vec<_>>()).await)
-            }
+            Op::DeleteOrgs { ids, .. } => done(match ids.as_slice() {
+                [id] => registry.delete_org(call, org(*id), expect).await,
+                ids => registry.delete_orgs(call, &ids.iter().map(|id| org(*id)).collect::<Vec<_>>()).await,
+            }),
             Op::AddMembers { place, members } => {
                 let new: Vec<NewMember> = members.iter().map(|member| self.new_member(member)).collect();
                 let added = match place {
@@ -91,9 +92,12 @@ impl Side {
                 let updated = registry.update_group(call, group(*id), &update, expect).await;
                 one(updated.map(|group| group_row(&group)))
             }
-            Op::DeleteGroups { ids } => {
-                done(registry.delete_groups(call, &ids.iter().map(|id| group(*id)).collect::<Vec<_>>()).await)
-            }
+            Op::DeleteGroups { ids, .. } => done(match ids.as_slice() {
+                [id] => registry.delete_group(call, group(*id), expect).await,
+                ids => {
+                    registry.delete_groups(call, &ids.iter().map(|id| group(*id)).collect::<Vec<_>>()).await
+                }
+            }),
             Op::CreateProfiles { group: id, profiles } => {
                 let profiles: Vec<NewProfile> = profiles.iter().map(new_profile).collect();
                 let made = registry.create_profiles(call, group(*id), &profiles).await;
@@ -108,9 +112,12 @@ impl Side {
                 let updated = registry.update_profile(call, profile(*id), &update, expect).await;
                 one(updated.map(|profile| profile_row(&profile)))
             }
-            Op::DeleteProfiles { ids } => {
+            Op::DeleteProfiles { ids, .. } => {
                 let ids: Vec<_> = ids.iter().map(|id| profile(*id)).collect();
-                done(registry.delete_profiles(call, &ids).await)
+                done(match ids.as_slice() {
+                    [id] => registry.delete_profile(call, *id, expect).await,
+                    ids => registry.delete_profiles(call, ids).await,
+                })
             }
             Op::CreateThings { profile: id, things } => {
                 let things: Vec<_> = things.iter().map(|new| self.new_thing(new)).collect();
@@ -126,8 +133,8 @@ impl Side {
                 let updated = registry.update_thing(call, thing(*id), &update, expect).await;
                 one(updated.map(|thing| self.thing_row(&thing)))
             }
-            Op::MoveThing { id, group: to, profile: on } => {
-                let moved = registry.move_thing(call, thing(*id), group(*to), profile(*on)).await;
+            Op::MoveThing { id, group: to, profile: on, .. } => {
+                let moved = registry.move_thing(call, thing(*id), group(*to), profile(*on), expect).await;
                 one(moved.map(|thing| self.thing_row(&thing)))
             }
             Op::MergeMetadata { updates } => {
@@ -136,9 +143,12 @@ impl Side {
                 let merged = registry.merge_metadata(call, &updates).await;
                 many(merged.map(|things| things.iter().map(|thing| self.thing_row(thing)).collect()))
             }
-            Op::DeleteThings { ids } => {
-                done(registry.delete_things(call, &ids.iter().map(|id| thing(*id)).collect::<Vec<_>>()).await)
-            }
+            Op::DeleteThings { ids, .. } => done(match ids.as_slice() {
+                [id] => registry.delete_thing(call, thing(*id), expect).await,
+                ids => {
+                    registry.delete_things(call, &ids.iter().map(|id| thing(*id)).collect::<Vec<_>>()).await
+                }
+            }),
             Op::RotateKey { id, overlap_seconds, .. } => {
                 let overlap = Duration::from_secs(*overlap_seconds);
                 let rotated = registry.rotate_key(call, thing(*id), overlap).await;
@@ -149,7 +159,9 @@ impl Side {
                 let set = registry.set_external_key(call, thing(*id), &key, expect).await;
                 one(set.map(|thing| self.thing_row(&thing)))
             }
-            Op::ClearExternalKey { id } => done(registry.clear_external_key(call, thing(*id)).await),
+            Op::ClearExternalKey { id, .. } => {
+                done(registry.clear_external_key(call, thing(*id), expect).await)
+            }
             Op::RevealKey { id } => {
                 let revealed = registry.reveal_key(call, thing(*id)).await;
                 self.with_keys(revealed.map(|thing| vec![thing]), &keys)
@@ -177,7 +189,7 @@ impl Side {
             Op::DeleteToken { token } => {
                 let known = self.memory.tokens.get(token).and_then(|(id, _)| *id);
                 let id = known.unwrap_or_else(|| TokenId::from(uuid(999_999)));
-                done(registry.delete_token(call, id).await)
+                done(registry.delete_token(call, id, &registry::Expect::any()).await)
             }
             Op::LogOut => done(registry.end_session(call).await),
             Op::View { object } => self.view(call, *object, &keys).await,

@@ -40,30 +40,30 @@ impl World {
             Op::CreateOrg { id, name, metadata } => self.create_org(asker, *id, name, metadata),
             Op::UpdateOrg { id, patch, .. } => self.update_party(asker, Place::Org(*id), *patch, wanted),
             Op::UpdateGroup { id, patch, .. } => self.update_party(asker, Place::Group(*id), *patch, wanted),
-            Op::DeleteOrgs { ids } => self.delete_orgs(asker, ids),
+            Op::DeleteOrgs { ids, .. } => self.delete_orgs(asker, ids, wanted),
             Op::AddMembers { place, members } => self.add_members(asker, *place, members),
             Op::ChangeRoles { place, changes } => self.change_roles(asker, *place, changes),
             Op::RemoveMembers { place, people } => self.remove_members(asker, *place, people),
             Op::Transfer { place, to } => self.transfer(asker, *place, *to),
             Op::CreateGroups { org, groups } => self.create_groups(asker, *org, groups),
-            Op::DeleteGroups { ids } => self.delete_groups(asker, ids),
+            Op::DeleteGroups { ids, .. } => self.delete_groups(asker, ids, wanted),
             Op::CreateProfiles { group, profiles } => self.create_profiles(asker, *group, profiles),
             Op::UpdateProfile { id, patch, config, .. } => {
                 self.update_profile(asker, *id, *patch, *config, wanted)
             }
-            Op::DeleteProfiles { ids } => self.delete_profiles(asker, ids),
+            Op::DeleteProfiles { ids, .. } => self.delete_profiles(asker, ids, wanted),
             Op::CreateThings { profile, things } => self.create_things(asker, *profile, things),
             Op::UpdateThing { id, patch, kind, key, .. } => {
                 self.update_thing(asker, *id, *patch, *kind, *key, wanted)
             }
-            Op::MoveThing { id, group, profile } => self.move_thing(asker, *id, *group, *profile),
+            Op::MoveThing { id, group, profile, .. } => self.move_thing(asker, *id, *group, *profile, wanted),
             Op::MergeMetadata { updates } => self.merge_metadata(asker, updates),
-            Op::DeleteThings { ids } => self.delete_things(asker, ids),
+            Op::DeleteThings { ids, .. } => self.delete_things(asker, ids, wanted),
             Op::RotateKey { id, overlap_seconds, made } => {
                 self.rotate_key(asker, *id, *overlap_seconds, *made)
             }
             Op::SetExternalKey { id, key, .. } => self.set_external_key(asker, *id, *key, wanted),
-            Op::ClearExternalKey { id } => self.clear_external_key(asker, *id),
+            Op::ClearExternalKey { id, .. } => self.clear_external_key(asker, *id, wanted),
             Op::RevealKey { id } => self.reveal_key(asker, *id),
             Op::SetStatus { person, enabled } => self.set_status(asker, *person, *enabled),
             Op::CreateToken { token, can_write, within, life_seconds } => {
@@ -218,10 +218,10 @@ fn valid_in_itself(asker: &Asker, op: &Op) -> Result<(), Refusal> {
         roles.iter().enumerate().filter_map(owner).collect::<BTreeSet<_>>()
     };
     match op {
-        Op::DeleteOrgs { ids } => empty("org_ids", ids.len()),
-        Op::DeleteGroups { ids } => empty("group_ids", ids.len()),
-        Op::DeleteProfiles { ids } => empty("profile_ids", ids.len()),
-        Op::DeleteThings { ids } => empty("thing_ids", ids.len()),
+        Op::DeleteOrgs { ids, .. } => empty("org_ids", ids.len()),
+        Op::DeleteGroups { ids, .. } => empty("group_ids", ids.len()),
+        Op::DeleteProfiles { ids, .. } => empty("profile_ids", ids.len()),
+        Op::DeleteThings { ids, .. } => empty("thing_ids", ids.len()),
         Op::AddMembers { place, members } => {
             empty(memberships(place), members.len())?;
             all_valid(owners(&members.iter().map(|(_, role)| *role).collect::<Vec<_>>()))

@@ -307,8 +307,13 @@ async fn update_group(
 
 /// Delete a group with everything in it
 #[utoipa::path(delete, path = "/groups/{id}", tag = "Groups", responses((status = 204)))]
-async fn delete_group(State(app): State<App>, caller: Caller, Id(id): Id<GroupId>) -> Answer<StatusCode> {
-    app.registry.delete_groups(&caller, &[id]).await?;
+async fn delete_group(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<GroupId>,
+    IfMatch(expect): IfMatch,
+) -> Answer<StatusCode> {
+    app.registry.delete_group(&caller, id, &expect).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

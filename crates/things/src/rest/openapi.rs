@@ -55,6 +55,8 @@ const THING: &str = "thing";
 pub fn document() -> utoipa::openapi::OpenApi {
     let (_, mut document) = super::routes().split_for_parts();
     for (path, item) in &mut document.paths.paths {
+        // What a path deletes has a version where it answers with one resource.
+        let one = [&item.get, &item.put, &item.patch].into_iter().flatten().any(returns_one);
         for (method, operation) in [
             (HttpMethod::Get, &mut item.get),
             (HttpMethod::Post, &mut item.post),
@@ -63,7 +65,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
             (HttpMethod::Delete, &mut item.delete),
         ] {
             if let Some(operation) = operation {
-                complete(operation, path, &method);
+                complete(operation, path, &method, one);
             }
         }
     }
@@ -109,7 +111,7 @@ pub(super) fn looks(method: &Method, route: &str) -> Option<&'static Looks> {
     ALL.get(&(method.to_owned(), route.to_owned()))
 }
 
-fn complete(operation: &mut Operation, path: &str, method: &HttpMethod) {
+fn complete(operation: &mut Operation, path: &str, method: &HttpMethod, one: bool) {
     let parameters = operation.parameters.get_or_insert_default();
     for name in path.split(['{', '}']).skip(1).step_by(2) {
         if !parameters.iter().any(|known| matches!(known, RefOr::T(known) if known.name == name)) {
@@ -120,10 +122,16 @@ fn complete(operation: &mut Operation, path: &str, method: &HttpMethod) {
     let parameters = operation.parameters.get_or_insert_default();
     match method {
         HttpMethod::Post => parameters.push(idempotency_key()),
-        HttpMethod::Put if tagged => {
+        HttpMethod::Put | HttpMethod::Patch if tagged => {
             parameters.push(header(
                 "If-Match",
                 "Change it only if it is still one of these versions, by their ETags.",
+            ));
+        }
+        HttpMethod::Delete if one => {
+            parameters.push(header(
+                "If-Match",
+                "Delete it only if it is still one of these versions, by their ETags.",
             ));
         }
         HttpMethod::Get if tagged => {

@@ -232,8 +232,13 @@ async fn update_org(
 
 /// Delete an organisation with its groups and everything in them
 #[utoipa::path(delete, path = "/orgs/{id}", tag = "Organisations", responses((status = 204)))]
-async fn delete_org(State(app): State<App>, caller: Caller, Id(id): Id<OrgId>) -> Answer<StatusCode> {
-    app.registry.delete_orgs(&caller, &[id]).await?;
+async fn delete_org(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<OrgId>,
+    IfMatch(expect): IfMatch,
+) -> Answer<StatusCode> {
+    app.registry.delete_org(&caller, id, &expect).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -334,8 +334,13 @@ async fn update_profile(
 
 /// Delete a profile that no thing uses
 #[utoipa::path(delete, path = "/profiles/{id}", tag = "Profiles", responses((status = 204)))]
-async fn delete_profile(State(app): State<App>, caller: Caller, Id(id): Id<ProfileId>) -> Answer<StatusCode> {
-    app.registry.delete_profiles(&caller, &[id]).await?;
+async fn delete_profile(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ProfileId>,
+    IfMatch(expect): IfMatch,
+) -> Answer<StatusCode> {
+    app.registry.delete_profile(&caller, id, &expect).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -459,6 +459,7 @@ async fn move_thing(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id<ThingId>,
+    IfMatch(expect): IfMatch,
     Json(body): Json<ThingMove>,
 ) -> Answer {
     let (group, profile) = Check::one(|check| {
@@ -466,7 +467,7 @@ async fn move_thing(
         let profile = check.valid("profile_id", body.profile_id.parse::<ProfileId>());
         Some((group?, profile?))
     })?;
-    Ok(as_it_is(app.registry.move_thing(&caller, id, group, profile).await?))
+    Ok(as_it_is(app.registry.move_thing(&caller, id, group, profile, &expect).await?))
 }
 
 /// Lay metadata over that of several things, all or none
@@ -483,8 +484,13 @@ async fn merge_metadata(
 
 /// Delete a thing
 #[utoipa::path(delete, path = "/things/{id}", tag = "Things", responses((status = 204)))]
-async fn delete_thing(State(app): State<App>, caller: Caller, Id(id): Id<ThingId>) -> Answer<StatusCode> {
-    app.registry.delete_things(&caller, &[id]).await?;
+async fn delete_thing(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ThingId>,
+    IfMatch(expect): IfMatch,
+) -> Answer<StatusCode> {
+    app.registry.delete_thing(&caller, id, &expect).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -501,7 +507,7 @@ async fn delete_things(
 }
 
 /// Set or replace a thing's external key
-#[utoipa::path(patch, path = "/things/{id}/external-key", tag = "Things", params(("If-Match" = Option<String>, Header, description = "Change it only if this is still its ETag.")), request_body = ExternalKeyBody, responses((status = 200, body = ThingBody, headers(("ETag")))))]
+#[utoipa::path(patch, path = "/things/{id}/external-key", tag = "Things", request_body = ExternalKeyBody, responses((status = 200, body = ThingBody, headers(("ETag")))))]
 async fn set_external_key(
     State(app): State<App>,
     caller: Caller,
@@ -519,8 +525,9 @@ async fn clear_external_key(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id<ThingId>,
+    IfMatch(expect): IfMatch,
 ) -> Answer<StatusCode> {
-    app.registry.clear_external_key(&caller, id).await?;
+    app.registry.clear_external_key(&caller, id, &expect).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     body::{Json, OptionalJson},
     check::{Check, Echo},
-    etag::{IfNoneMatch, tagged},
+    etag::{IfMatch, IfNoneMatch, tagged},
     extract::{Caller, Id},
     journal::moment,
     list::{list_query, page_body, sorts},
@@ -259,7 +259,12 @@ async fn view_token(
 
 /// Delete one of your access tokens; it works no more
 #[utoipa::path(delete, path = "/keys/{id}", tag = "Access tokens", responses((status = 204)))]
-async fn delete_token(State(app): State<App>, caller: Caller, Id(id): Id<TokenId>) -> Answer<StatusCode> {
-    app.registry.delete_token(&caller, id).await?;
+async fn delete_token(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<TokenId>,
+    IfMatch(expect): IfMatch,
+) -> Answer<StatusCode> {
+    app.registry.delete_token(&caller, id, &expect).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use registry::NewToken;
+use registry::{Expect, NewToken};
 
 use crate::{
     app::{Engine, ROOT_PASSWORD, Reply, Send, start_open},
@@ -19,7 +19,7 @@ pub async fn never_cross(engine: Engine) {
     let person = &stage.org_owner;
     let access = stage.token(person, true, None).await.1;
     let (id, deleted) = stage.token(person, true, None).await;
-    server.registry.delete_token(&person.call(), id).await.unwrap();
+    server.registry.delete_token(&person.call(), id, &Expect::any()).await.unwrap();
     let expired = NewToken {
         name: registry::text::TokenName::try_from("short").unwrap(),
         can_write: true,
