@@ -222,23 +222,27 @@ impl Registry {
             let permit: Permit<Administer, GroupId> = access::permit(&mut tx, call, id).await?;
             let before = store::groups::get(&mut tx, &permit).await?;
             expect.check(&before.version())?;
-            let after = Group {
+            let mut after = Group {
                 name: update.name.as_str().to_owned(),
                 description: update
                     .description
                     .as_ref()
                     .map_or(before.description.clone(), |text| text.as_str().to_owned()),
                 metadata: update.metadata.clone().unwrap_or_else(|| before.metadata.clone()),
-                updated_at: tx.now(),
                 ..before.clone()
             };
-            store::groups::update(&mut tx, &permit, &after).await?;
-            let changes = Changes::default()
-                .field("name", &before.name, &after.name)
-                .field("description", &before.description, &after.description)
-                .field("metadata", &before.metadata, &after.metadata);
-            let entry = Entry::by(&permit, "group.updated", Subject::group(id, &after.name)).with(changes);
-            journal::commit(self, tx, call, vec![entry], after).await
+            let mut entries = Vec::new();
+            if after != before {
+                after.updated_at = tx.now();
+                store::groups::update(&mut tx, &permit, &after).await?;
+                let changes = Changes::default()
+                    .field("name", &before.name, &after.name)
+                    .field("description", &before.description, &after.description)
+                    .field("metadata", &before.metadata, &after.metadata);
+                entries
+                    .push(Entry::by(&permit, "group.updated", Subject::group(id, &after.name)).with(changes));
+            }
+            journal::commit(self, tx, call, entries, after).await
         })
     }
 

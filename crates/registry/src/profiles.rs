@@ -200,14 +200,17 @@ impl Registry {
                 metadata: update.metadata.clone().unwrap_or_else(|| before.metadata.clone()),
                 ..before.clone()
             };
-            store::profiles::update(&mut tx, &permit, &after).await?;
-            let changes = Changes::default()
-                .field("name", &before.name, &after.name)
-                .field("config", &before.config, &after.config)
-                .field("metadata", &before.metadata, &after.metadata);
-            let subject = Subject::profile(id, &after.name);
-            let entry = Entry::by(&permit, "profile.updated", subject).with(changes);
-            journal::commit(self, tx, call, vec![entry], after).await
+            let mut entries = Vec::new();
+            if after != before {
+                store::profiles::update(&mut tx, &permit, &after).await?;
+                let changes = Changes::default()
+                    .field("name", &before.name, &after.name)
+                    .field("config", &before.config, &after.config)
+                    .field("metadata", &before.metadata, &after.metadata);
+                let subject = Subject::profile(id, &after.name);
+                entries.push(Entry::by(&permit, "profile.updated", subject).with(changes));
+            }
+            journal::commit(self, tx, call, entries, after).await
         })
     }
 

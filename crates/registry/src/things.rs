@@ -340,11 +340,13 @@ impl Registry {
                 metadata: update.metadata.clone().unwrap_or_else(|| before.metadata.clone()),
                 ..before.clone()
             };
-            store::things::update(&mut tx, &permit, &after).await?;
             let mut changes = Changes::default()
                 .field("name", &before.name, &after.name)
                 .field("type", &before.kind, &after.kind)
                 .field("metadata", &before.metadata, &after.metadata);
+            if after != before {
+                store::things::update(&mut tx, &permit, &after).await?;
+            }
             if let Some(key) = &update.key
                 && self.verifier_of(key) != before.verifier
             {
@@ -352,8 +354,12 @@ impl Registry {
                     self.replace_key(&mut tx, &permit, key, std::time::Duration::ZERO).await?.verifier;
                 changes = changes.secret("key");
             }
-            let entry = Entry::by(&permit, "thing.updated", Subject::thing(id, &after.name)).with(changes);
-            journal::commit(self, tx, call, vec![entry], after).await
+            let mut entries = Vec::new();
+            if !changes.is_empty() {
+                let subject = Subject::thing(id, &after.name);
+                entries.push(Entry::by(&permit, "thing.updated", subject).with(changes));
+            }
+            journal::commit(self, tx, call, entries, after).await
         });
         updated.map_err(|error| self.probes.weigh(call, error))
     }
@@ -381,6 +387,7 @@ impl Registry {
                 let permit = permits.get(at).ok_or(Error::NotFound)?;
                 let thing = before.iter().find(|thing| thing.id == *id).ok_or(Error::NotFound)?;
                 match thing.metadata.merge(metadata) {
+                    Ok(merged) if merged == thing.metadata => after.push(thing.clone()),
                     Ok(merged) => {
                         let changes = Changes::default().field("metadata", &thing.metadata, &merged);
                         entries.push(
@@ -426,13 +433,16 @@ impl Registry {
             }
             let before = store::things::get(&mut tx, &thing).await?;
             expect.check(&before.version())?;
-            store::things::relocate(&mut tx, &thing, &profile).await?;
             let after = Thing {
                 group_id: target.target(),
                 profile_id: profile.target(),
                 role: target.role(),
                 ..before.clone()
             };
+            if after == before {
+                return journal::commit(self, tx, call, Vec::new(), after).await;
+            }
+            store::things::relocate(&mut tx, &thing, &profile).await?;
             let changes = Changes::default().field("group_id", &before.group_id, &after.group_id).field(
                 "profile_id",
                 &before.profile_id,

@@ -145,23 +145,26 @@ impl Registry {
             let permit: Permit<Administer, OrgId> = access::permit(&mut tx, call, id).await?;
             let before = store::orgs::get(&mut tx, &permit).await?;
             expect.check(&before.version())?;
-            let after = Org {
+            let mut after = Org {
                 name: update.name.as_str().to_owned(),
                 description: update
                     .description
                     .as_ref()
                     .map_or(before.description.clone(), |text| text.as_str().to_owned()),
                 metadata: update.metadata.clone().unwrap_or_else(|| before.metadata.clone()),
-                updated_at: tx.now(),
                 ..before.clone()
             };
-            store::orgs::update(&mut tx, &permit, &after).await?;
-            let changes = Changes::default()
-                .field("name", &before.name, &after.name)
-                .field("description", &before.description, &after.description)
-                .field("metadata", &before.metadata, &after.metadata);
-            let entry = Entry::by(&permit, "org.updated", Subject::org(id, &after.name)).with(changes);
-            journal::commit(self, tx, call, vec![entry], after).await
+            let mut entries = Vec::new();
+            if after != before {
+                after.updated_at = tx.now();
+                store::orgs::update(&mut tx, &permit, &after).await?;
+                let changes = Changes::default()
+                    .field("name", &before.name, &after.name)
+                    .field("description", &before.description, &after.description)
+                    .field("metadata", &before.metadata, &after.metadata);
+                entries.push(Entry::by(&permit, "org.updated", Subject::org(id, &after.name)).with(changes));
+            }
+            journal::commit(self, tx, call, entries, after).await
         })
     }
 

@@ -253,12 +253,16 @@ impl Registry {
             let before = store::users::get(&mut tx, &permit.account()).await?;
             expect.check(&before.version())?;
             let metadata = metadata.unwrap_or(&before.metadata).clone();
-            let after = User { metadata, updated_at: tx.now(), ..before.clone() };
-            store::users::update_metadata(&mut tx, &permit, &after).await?;
-            let changes = Changes::default().field("metadata", &before.metadata, &after.metadata);
-            let entry =
-                Entry::about(permit.account().via(), "user.updated", Subject::user(after.id)).with(changes);
-            journal::commit(self, tx, call, vec![entry], after).await
+            let mut after = User { metadata, ..before.clone() };
+            let mut entries = Vec::new();
+            if after != before {
+                after.updated_at = tx.now();
+                store::users::update_metadata(&mut tx, &permit, &after).await?;
+                let changes = Changes::default().field("metadata", &before.metadata, &after.metadata);
+                let subject = Subject::user(after.id);
+                entries.push(Entry::about(permit.account().via(), "user.updated", subject).with(changes));
+            }
+            journal::commit(self, tx, call, entries, after).await
         })
     }
 

@@ -72,9 +72,12 @@ impl World {
             metadata: patch.metadata.map_or(before.metadata, parse),
             ..before
         };
+        let content = self.content(object);
         self.profiles.insert(id, after);
         self.touched.insert(object);
-        self.note(asker, right, "profile.updated", Subject::Object(object));
+        if self.content(object) != content {
+            self.note(asker, right, "profile.updated", Subject::Object(object));
+        }
         Ok(Answer { rows: vec![self.row(object, right.role)], keys: Vec::new() })
     }
 
@@ -173,7 +176,7 @@ impl World {
         let object = Object::Thing(id);
         let right = self.may(asker, object, Deed::Edit)?;
         self.check(object, wanted)?;
-        let before = self.things[&id].clone();
+        let (before, content) = (self.things[&id].clone(), self.content(object));
         if self.thing_names(before.group, Some(id)).contains(&patch.name) {
             return Err(Refusal::Conflict(ConflictKind::ThingNameTaken, Vec::new()));
         }
@@ -185,7 +188,9 @@ impl World {
         thing.kind = kind.unwrap_or(thing.kind);
         thing.metadata = patch.metadata.map_or_else(|| thing.metadata.clone(), parse);
         self.touched.insert(object);
-        self.note(asker, right, "thing.updated", thing_of(id));
+        if self.content(object) != content {
+            self.note(asker, right, "thing.updated", thing_of(id));
+        }
         Ok(Answer { rows: vec![self.row(object, right.role)], keys: Vec::new() })
     }
 
@@ -209,11 +214,13 @@ impl World {
             return Err(Refusal::Conflict(ConflictKind::ThingNameTaken, Vec::new()));
         }
         let thing = self.things.get_mut(&id).unwrap();
-        let left = thing.group != group;
+        let (left, moved) = (thing.group != group, thing.profile != profile);
         thing.group = group;
         thing.profile = profile;
         self.touched.insert(Object::Thing(id));
-        self.note(asker, from, "thing.moved", thing_of(id));
+        if moved {
+            self.note(asker, from, "thing.moved", thing_of(id));
+        }
         if left {
             self.note(asker, to, "thing.arrived", thing_of(id));
         }
@@ -226,9 +233,13 @@ impl World {
         let mut rows = Vec::new();
         for ((id, above), right) in updates.iter().zip(rights) {
             let thing = self.things.get_mut(id).unwrap();
-            thing.metadata = merged(&thing.metadata, above);
+            let after = merged(&thing.metadata, above);
+            let changed = after != thing.metadata;
+            thing.metadata = after;
             self.touched.insert(Object::Thing(*id));
-            self.note(asker, right, "thing.updated", thing_of(*id));
+            if changed {
+                self.note(asker, right, "thing.updated", thing_of(*id));
+            }
             rows.push(self.row(Object::Thing(*id), right.role));
         }
         Ok(Answer { rows, keys: Vec::new() })

@@ -68,16 +68,22 @@ impl World {
         }
         let now = self.now;
         let Some(party) = self.party_mut(place) else { return Err(Refusal::NotFound) };
+        let before = party.content();
         party.name = patch.name;
         party.description = patch.description.unwrap_or(party.description);
         party.metadata = patch.metadata.map_or_else(|| party.metadata.clone(), parse);
-        party.updated_at = now;
+        let changed = party.content() != before;
+        if changed {
+            party.updated_at = now;
+        }
         self.touched.insert(place.into());
         let action = match place {
             Place::Org(_) => "org.updated",
             Place::Group(_) => "group.updated",
         };
-        self.note(asker, right, action, Subject::Object(place.into()));
+        if changed {
+            self.note(asker, right, action, Subject::Object(place.into()));
+        }
         rows(vec![self.row(place.into(), right.role)])
     }
 

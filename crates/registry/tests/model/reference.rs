@@ -369,7 +369,7 @@ impl World {
 }
 
 impl Party {
-    fn content(&self) -> String {
+    pub fn content(&self) -> String {
         format!("{:?}", (self.name, self.description, &self.metadata, self.updated_at))
     }
 }

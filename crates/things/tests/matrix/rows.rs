@@ -27,8 +27,8 @@ fn identity() -> Vec<Row> {
         Row::read("GET /users/{id}").note("another's"),
         Row::read("GET /users/{id}").note("one's own").about(About::Oneself),
         Row::read("GET /users/profile"),
-        Row::new("PUT /users/profile", Fresh::Nothing, |_| json!({ "metadata": { "a": 1 } })),
-        Row::new("PUT /users", Fresh::Nothing, |_| json!({ "metadata": { "a": 1 } })),
+        Row::new("PUT /users/profile", Fresh::Nothing, |_| json!({ "metadata": { "a": unique("value") } })),
+        Row::new("PUT /users", Fresh::Nothing, |_| json!({ "metadata": { "a": unique("value") } })),
         Row::new("POST /users/{id}/enable", Fresh::Nothing, |_| Value::Null).about(About::Disabled),
         Row::new("POST /users/{id}/disable", Fresh::Nothing, |_| Value::Null).about(About::Somebody),
         Row::new(

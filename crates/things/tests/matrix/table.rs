@@ -69,7 +69,9 @@ async fn places(fresh: Fresh, stage: &Stage<'_>) -> Vec<Place> {
     match fresh {
         Fresh::Nothing | Fresh::Stage => {}
         Fresh::Thing => {
-            let things = stage.things(home.profile, count).await;
+            // On another profile than the place's, so that moving them there is a change.
+            let elsewhere = stage.profiles(home.group, 1).await[0];
+            let things = stage.things(elsewhere, count).await;
             places.extend(things.into_iter().map(|made| Place { thing: made.thing.id, ..home }));
         }
         Fresh::Profile => {
