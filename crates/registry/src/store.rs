@@ -414,9 +414,10 @@ impl Tx {
             // Cut off by an administrator or a crash, connection lost, completion unknown: a commit that
             // waited for a standby has happened by then.
             sqlx::Error::Database(database)
-                if database.code().is_some_and(|code| {
-                    code.starts_with("57P0") || code.starts_with("08") || code == "40003"
-                }) =>
+                if conflict::commit_may_have_happened(&*database)
+                    || database.code().is_some_and(|code| {
+                        code.starts_with("57P0") || code.starts_with("08") || code == "40003"
+                    }) =>
             {
                 Error::OutcomeUnknown
             }
@@ -444,6 +445,23 @@ mod tests {
                 Engine::Postgres(_) => unreachable!(),
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_full_database_is_unavailable() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("things.db").display());
+        let db = Db::open(&url, 1, Clock::system()).await.unwrap();
+        let error = async {
+            let mut tx = db.write().await?;
+            // It cannot be made smaller than it is.
+            rows!(tx, sqlx::query("PRAGMA max_page_count = 1"))?;
+            let much = "INSERT INTO idempotency_keys (digest, body_digest, sealed, created_at) \
+                        VALUES (x'00', x'00', zeroblob(1000000), 0)";
+            rows!(tx, sqlx::query(much))?;
+            tx.commit_raw().await
+        };
+        assert!(matches!(error.await, Err(Error::Unavailable)));
     }
 
     #[tokio::test]

@@ -2,7 +2,10 @@
 //! file maps both to one conflict. Values in the messages (PostgreSQL's DETAIL prints keys) go no
 //! further than here.
 
-use sqlx::error::ErrorKind;
+use sqlx::{
+    error::{DatabaseError, ErrorKind},
+    sqlite::SqliteError,
+};
 
 use crate::error::{ConflictKind, Error};
 
@@ -65,6 +68,10 @@ pub(crate) fn translate(error: sqlx::Error) -> Error {
         // What was referred to went away between the check and the write; the repeated use case
         // will not find it.
         ErrorKind::ForeignKeyViolation => Error::Collision,
+        _ if sqlite_code(&*database).is_some_and(refuses_work) => {
+            tracing::warn!(code = ?database.code(), message = database.message(), "the database refuses work");
+            Error::Unavailable
+        }
         _ => match database.code().as_deref() {
             // Serialisation failure, deadlock.
             Some("40001" | "40P01") => Error::Collision,
@@ -73,12 +80,46 @@ pub(crate) fn translate(error: sqlx::Error) -> Error {
                 tracing::warn!(code = ?database.code(), "the database refuses work");
                 Error::Unavailable
             }
-            // SQLite: busy, busy snapshot, locked, I/O error, full, read-only, cannot open.
-            Some("5" | "517" | "6" | "13" | "8" | "14") => {
-                tracing::warn!(message = database.message(), "the database refuses work");
-                Error::Unavailable
-            }
             code => Error::internal(format!("database error {code:?}: {}", database.message())),
         },
+    }
+}
+
+/// SQLite's own number for an error. Those of PostgreSQL can look like numbers, too.
+fn sqlite_code(database: &dyn DatabaseError) -> Option<i32> {
+    database.try_downcast_ref::<SqliteError>()?;
+    database.code()?.parse().ok()
+}
+
+/// Whether SQLite could do it at another time. The last byte says what happened, those before it where:
+/// an I/O error has thirty forms.
+fn refuses_work(code: i32) -> bool {
+    // Busy, locked, no memory, read-only, I/O error, full, cannot open, locking protocol.
+    matches!(code & 0xff, 5 | 6 | 7 | 8 | SQLITE_IO | 13 | 14 | 15)
+}
+
+const SQLITE_IO: i32 = 10;
+
+/// Whether a commit that failed so may still come to light: SQLite was reading or writing the file, and
+/// may have written the commit without getting it onto the disk.
+pub(crate) fn commit_may_have_happened(database: &dyn DatabaseError) -> bool {
+    sqlite_code(database).is_some_and(|code| code & 0xff == SQLITE_IO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_of_a_sqlite_error_is_in_its_last_byte() {
+        // BUSY, BUSY_SNAPSHOT, LOCKED_SHAREDCACHE, READONLY_DBMOVED, IOERR, its READ, SHORT_READ, WRITE,
+        // FSYNC and DIR_FSYNC, FULL, CANTOPEN, CANTOPEN_ISDIR, PROTOCOL.
+        for code in [5, 517, 262, 1032, 10, 266, 522, 778, 1034, 1290, 13, 14, 526, 15] {
+            assert!(refuses_work(code), "{code}");
+        }
+        // ERROR, INTERNAL, CORRUPT, CORRUPT_INDEX, SCHEMA, CONSTRAINT_CHECK, MISUSE, NOTADB.
+        for code in [1, 2, 11, 779, 17, 275, 21, 26] {
+            assert!(!refuses_work(code), "{code}");
+        }
     }
 }
