@@ -246,7 +246,7 @@ impl Registry {
         key: &ExternalKey,
         expect: &Expect,
     ) -> Result<Thing> {
-        self.probes.check(call)?;
+        let probe = self.probes.take(call).await?;
         let set = use_case!(self, call, |tx| {
             let permit = self.lock_thing::<Edit>(&mut tx, call, id).await?;
             let before = store::things::get(&mut tx, &permit).await?;
@@ -259,7 +259,7 @@ impl Registry {
                 Entry::by(&permit, "thing.external_key_set", Subject::thing(id, &after.name)).with(changes);
             journal::commit(self, tx, call, vec![entry], after).await
         });
-        set.map_err(|error| self.probes.weigh(call, error))
+        set.map_err(|error| probe.weigh(error))
     }
 
     /// Takes the external key away; without one it does nothing.

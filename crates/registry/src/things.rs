@@ -218,9 +218,10 @@ impl Registry {
         if !errors.is_empty() {
             return Err(Error::Invalid(errors));
         }
-        if things.iter().any(|thing| thing.key.is_some() || thing.external_key.is_some()) {
-            self.probes.check(call)?;
-        }
+        let probe = match things.iter().any(|thing| thing.key.is_some() || thing.external_key.is_some()) {
+            true => Some(self.probes.take(call).await?),
+            false => None,
+        };
         let made = use_case!(self, call, |tx| {
             lock::groups_of_profiles(&mut tx, &[profile]).await?;
             lock::profiles_shared(&mut tx, &[profile]).await?;
@@ -238,7 +239,10 @@ impl Registry {
         match made {
             Err(Error::Conflict(conflict)) => {
                 let error = self.which_things(profile, things, conflict).await;
-                Err(self.probes.weigh(call, error))
+                Err(match probe {
+                    Some(probe) => probe.weigh(error),
+                    None => error,
+                })
             }
             made => made,
         }
@@ -327,9 +331,10 @@ impl Registry {
         update: &ThingUpdate,
         expect: &Expect,
     ) -> Result<Thing> {
-        if update.key.is_some() {
-            self.probes.check(call)?;
-        }
+        let probe = match update.key {
+            Some(_) => Some(self.probes.take(call).await?),
+            None => None,
+        };
         let updated = use_case!(self, call, |tx| {
             let permit = self.lock_thing::<Edit>(&mut tx, call, id).await?;
             let before = store::things::get(&mut tx, &permit).await?;
@@ -361,7 +366,10 @@ impl Registry {
             }
             journal::commit(self, tx, call, entries, after).await
         });
-        updated.map_err(|error| self.probes.weigh(call, error))
+        updated.map_err(|error| match probe {
+            Some(probe) => probe.weigh(error),
+            None => error,
+        })
     }
 
     /// Lays metadata over that of several things, each one level deep, all or none.

@@ -250,9 +250,9 @@ impl<K: Copy + Eq + Hash, V: Default> Bounded<K, V> {
         Self { most, touches: 0, values: HashMap::new(), by_touch: BTreeMap::new() }
     }
 
-    /// Without touching it.
-    pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        self.values.get(key).map(|(_, value)| value)
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
     }
 
     pub(crate) fn entry(&mut self, key: K) -> &mut V {
@@ -270,7 +270,7 @@ impl<K: Copy + Eq + Hash, V: Default> Bounded<K, V> {
         value
     }
 
-    fn remove(&mut self, key: &K) {
+    pub(crate) fn remove(&mut self, key: &K) {
         if let Some((touch, _)) = self.values.remove(key) {
             self.by_touch.remove(&touch);
         }
