@@ -168,6 +168,43 @@ async fn many_may_open_an_empty_database_at_once() {
     }
 }
 
+/// Groups and organisations are deleted without reading everybody's access tokens.
+#[tokio::test]
+async fn tokens_are_found_by_the_place_they_are_bound_to() {
+    for engine in engines() {
+        let database = fresh(engine).await;
+        open(&database, Clock::system()).await.unwrap().close().await;
+        for (index, explained) in [
+            ("access_tokens_group_id", "DELETE FROM access_tokens WHERE group_id = $1"),
+            ("access_tokens_org_id", "DELETE FROM access_tokens WHERE org_id = $1"),
+        ] {
+            let plan = match engine {
+                Engine::Sqlite => {
+                    let mut conn = SqliteConnection::connect(database.url()).await.unwrap();
+                    #[expect(clippy::disallowed_methods, reason = "made of this file's literals")]
+                    let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {explained}"));
+                    let steps: Vec<(i64, i64, i64, String)> =
+                        sqlx::query_as(sql).bind(vec![7_u8; 16]).fetch_all(&mut conn).await.unwrap();
+                    steps.into_iter().map(|(.., step)| step).collect::<Vec<_>>().join("\n")
+                }
+                Engine::Postgres => {
+                    let mut conn = PgConnection::connect(database.url()).await.unwrap();
+                    // An empty table is read as a whole otherwise.
+                    sqlx::query("SET enable_seqscan = off").execute(&mut conn).await.unwrap();
+                    // With a plan for any value, as that of a prepared statement is.
+                    sqlx::query("SET plan_cache_mode = force_generic_plan").execute(&mut conn).await.unwrap();
+                    lines(&mut conn, format!("PREPARE deletion(uuid) AS {explained}")).await;
+                    let id = "00000000-0000-0000-0000-000000000007";
+                    let plan = lines(&mut conn, format!("EXPLAIN EXECUTE deletion('{id}')")).await;
+                    lines(&mut conn, "DEALLOCATE deletion".to_owned()).await;
+                    plan.join("\n")
+                }
+            };
+            assert!(plan.contains(index), "{engine:?}: {plan}");
+        }
+    }
+}
+
 /// What both engines' catalogues can say about a table.
 #[derive(Debug, Default, PartialEq)]
 struct Shape {
