@@ -128,7 +128,7 @@ impl Call {
 
     /// Makes the request repeatable: the same actor, route and key have one effect, whatever how
     /// often they come. `body` is the whole request, by which another one under the same key is
-    /// told apart.
+    /// told apart. Strangers share no name space: for them the body belongs to the key.
     #[must_use]
     pub fn repeatable(mut self, route: &str, key: &str, body: &[u8]) -> Self {
         // A token of narrower scope is another principal: it must not be told what a wider one was.
@@ -139,6 +139,7 @@ impl Call {
         };
         self.replay = Some(Replay {
             name: format!("{principal}\n{route}\n{key}"),
+            anonymous: principal.is_empty(),
             body: Arc::new(Zeroizing::new(body.to_vec())),
         });
         self
@@ -181,6 +182,8 @@ impl Call {
 #[derive(Clone)]
 pub(crate) struct Replay {
     name: String,
+    /// Nobody in particular asks: two of them are one only if they say the same.
+    anonymous: bool,
     /// It may hold a password.
     body: Arc<Zeroizing<Vec<u8>>>,
 }
@@ -195,10 +198,13 @@ impl Replay {
     /// What the database keeps of it. Keyed, so that a stolen dump is no place to guess the
     /// passwords that were in such requests.
     pub(crate) fn digests(&self, keyring: &Keyring) -> ReplayDigests {
-        ReplayDigests {
-            name: keyring.mac("replay/1", self.name.as_bytes()),
-            body: keyring.mac("replay-body/1", &self.body),
-        }
+        let body = keyring.mac("replay-body/1", &self.body);
+        let name = if self.anonymous {
+            keyring.mac("replay/1", &[self.name.as_bytes(), b"\n", &body].concat())
+        } else {
+            keyring.mac("replay/1", self.name.as_bytes())
+        };
+        ReplayDigests { name, body }
     }
 }
 

@@ -260,7 +260,9 @@ async fn a_repeated_log_in_is_one_log_in() {
         let first = log_in(b"right", PASSWORD).await.unwrap();
         let again = log_in(b"right", PASSWORD).await.unwrap();
         assert!(first.token == again.token && first.token.is_some());
-        assert!(matches!(log_in(b"other", PASSWORD).await, Err(Error::ReplayMismatch)));
+        // Somebody else may have chosen the same key: another body is another request.
+        let other = log_in(b"other", PASSWORD).await.unwrap();
+        assert!(other.token != first.token && other.token.is_some());
         // The record is no way around the password.
         assert!(unauthenticated(log_in(b"right", "wrong").await));
     }

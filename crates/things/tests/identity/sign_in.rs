@@ -7,7 +7,7 @@ use serde_json::json;
 use things::{Options, serve::Limits};
 
 use crate::{
-    app::{Engine, ROOT_PASSWORD as PASSWORD, Send, engines, start, start_with},
+    app::{Engine, ROOT_PASSWORD as PASSWORD, Send, engines, start, start_open, start_with},
     personas::{members, person, text},
 };
 
@@ -114,6 +114,31 @@ async fn a_repeated_log_in_is_one_session() {
         let count = |filter: String| format!("SELECT count(*) FROM idempotency_keys{filter}");
         assert_eq!(app.database.number(count(String::new())).await, 1);
         assert_eq!(app.database.number(count(format!(" WHERE body_digest = {literal}"))).await, 0);
+    }
+}
+
+/// Strangers cannot agree on who uses which key.
+#[tokio::test]
+async fn two_strangers_may_use_one_idempotency_key() {
+    for engine in engines() {
+        let app = start_open(engine).await;
+        let register = |name: &str| {
+            let body = json!({"email": format!("{name}@example.com"), "password": PASSWORD});
+            let request = app.anonymous.request(Method::POST, "/register");
+            request.header("idempotency-key", "1").json(&body).reply()
+        };
+        let (ann, bob) = (register("ann").await.expect(201), register("bob").await.expect(201));
+        assert_ne!(ann["id"], bob["id"]);
+        assert_eq!(register("ann").await.expect(201), ann);
+        assert_eq!(register("bob").await.expect(201), bob);
+        let log_in = |name: &str| {
+            let body = json!({"email": format!("{name}@example.com"), "password": PASSWORD});
+            let request = app.anonymous.request(Method::POST, "/tokens");
+            request.header("idempotency-key", "1").json(&body).reply()
+        };
+        let (ann, bob) = (log_in("ann").await.expect(201), log_in("bob").await.expect(201));
+        assert_ne!(ann["token"], bob["token"]);
+        assert_eq!(log_in("ann").await.expect(201), ann);
     }
 }
 
