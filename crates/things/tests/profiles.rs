@@ -205,3 +205,28 @@ async fn a_repeated_request_makes_its_profiles_once() {
         assert_eq!(cast.editor.get(&path).await.expect(200)["total"], 2);
     }
 }
+
+/// It tells them nothing that they were not told.
+#[tokio::test]
+async fn a_repeated_request_is_answered_to_whoever_may_do_less_since_but_to_nobody_who_is_shut_out() {
+    for engine in engines() {
+        let server = start(engine).await;
+        let cast = cast(&server).await;
+        let path = format!("/groups/{}/profiles", cast.group);
+        let make = |key: &str| {
+            let request = cast.editor.request(Method::POST, &path).header("idempotency-key", key);
+            request.json(&json!([{"name": key}])).reply()
+        };
+        let first = make("once").await;
+        first.expect(201);
+        let members = format!("/groups/{}/memberships", cast.group);
+        let lowered = json!({"group_memberships": [{"member_id": cast.editor.id, "role": "viewer"}]});
+        cast.owner.put(&members, &lowered).await.expect(200);
+        assert_eq!(make("twice").await.problem(403), "forbidden");
+        let again = make("once").await;
+        assert_eq!((again.status, again.text), (201, first.text));
+        let disable = format!("/users/{}/disable", cast.editor.id);
+        assert_eq!(cast.root.post(&disable, &json!(null)).await.status, 204);
+        assert_eq!(make("once").await.problem(401), "unauthenticated");
+    }
+}
