@@ -131,7 +131,15 @@ impl Registry {
         Ok(Self::with(db, identity, settings.keyring, settings.readback))
     }
 
-    /// Connects to a database that is there already and changes nothing in it: for examinations. The
+    /// Whether a database has our schema, of whichever version; without it there is nothing to examine.
+    pub async fn has_schema(database_url: &str) -> Result<bool> {
+        let db = Db::connect(database_url, 1, Clock::system()).await?;
+        let found = async { store::doctor::has_schema(&mut db.read().await?).await }.await;
+        db.close().await;
+        found
+    }
+
+    /// Connects to a database that has a schema already and changes nothing in it: for examinations. The
     /// keys are checked only where the schema is this program's.
     pub async fn attach(settings: Settings) -> Result<Arc<Self>> {
         let identity = identity::Identity::new(&settings)?;

@@ -7,6 +7,9 @@
     reason = "a test ends where it cannot go on"
 )]
 
+#[path = "../../registry/tests/support/mod.rs"]
+mod databases;
+
 use std::{
     io::Read,
     path::Path,
@@ -178,6 +181,44 @@ fn foreign_keys_are_refused_and_diagnosed() {
     let line = own.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join(" ");
     let (code, told, _) = run(things(dir.path()).arg("doctor").env("THINGS_KEYS", line));
     assert_eq!(code, Some(0), "{told}");
+}
+
+#[tokio::test]
+async fn a_database_without_a_schema_is_diagnosed_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    let doctor = |url: Option<&str>| {
+        let mut command = things(dir.path());
+        if let Some(url) = url {
+            command.env("THINGS_DATABASE_URL", url);
+        }
+        run(command.arg("doctor"))
+    };
+    let (code, told, _) = doctor(None);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.contains("things.db does not exist") && told.contains("`things migrate` makes it"),
+        "{told}"
+    );
+    assert!(!dir.path().join("things-data").exists(), "an examination makes nothing");
+    for engine in databases::engines() {
+        let database = databases::empty(engine).await;
+        if let Some(file) = database.url().strip_prefix("sqlite:") {
+            std::fs::write(file, "").unwrap();
+        }
+        let (code, told, _) = doctor(Some(database.url()));
+        assert_eq!(code, Some(0), "{told}");
+        assert!(told.contains("has no schema yet") && told.contains("`things migrate` makes it"), "{told}");
+        let with_keys = |command: &str| {
+            let mut program = things(dir.path());
+            program.env("THINGS_KEYS", format!("pepper=p1:{0} kek=k1:{0}", "A".repeat(43)));
+            run(program.env("THINGS_DATABASE_URL", database.url()).arg(command))
+        };
+        let migrated = with_keys("migrate");
+        assert_eq!(migrated.0, Some(0), "{migrated:?}");
+        let (code, told, _) = with_keys("doctor");
+        assert_eq!(code, Some(0), "{told}");
+        assert!(told.contains("migrations") && !told.contains("ERROR"), "{told}");
+    }
 }
 
 #[test]

@@ -19,7 +19,23 @@ pub(crate) async fn server_version(conn: &mut Conn) -> Result<String> {
     .map_err(translate)
 }
 
-/// The newest migration that was applied; sqlx keeps the table.
+/// Whether the schema was ever made; sqlx keeps a table of that.
+pub(crate) async fn has_schema(conn: &mut Conn) -> Result<bool> {
+    let noted: bool = match conn.engine() {
+        Engine::Sqlite(conn) => sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations')",
+        )
+        .fetch_one(conn)
+        .await,
+        Engine::Postgres(conn) => {
+            sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(conn).await
+        }
+    }
+    .map_err(translate)?;
+    Ok(noted && newest_migration(conn).await? > 0)
+}
+
+/// The newest migration that was applied, in a database that has a schema.
 pub(crate) async fn newest_migration(conn: &mut Conn) -> Result<i64> {
     let newest: Option<i64> = on!(conn, conn => sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(conn))?;
     Ok(newest.unwrap_or(0))

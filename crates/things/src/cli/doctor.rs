@@ -99,13 +99,28 @@ async fn database(config: &Config) -> Vec<Finding> {
     if let Some(file) = config.database_file() {
         if !file.exists() {
             let message = format!("{} does not exist", file.display());
-            return vec![finding(Severity::Warning, "database", message, "the first start makes it")];
+            let advice = "`things migrate` makes it, and so does the first start of `things serve`";
+            return vec![finding(Severity::Warning, "database", message, advice)];
         }
         findings.push(private("database file", &file, "run `chmod 600` on it"));
     }
     let failed = |subject, failure: Failure, advice| {
         vec![finding(Severity::Error, subject, failure.to_string(), advice)]
     };
+    // Before the keys: they are made with the schema.
+    match Registry::has_schema(&config.database_url()).await {
+        Ok(true) => {}
+        Ok(false) => {
+            let message = format!("{} has no schema yet", config.shown_database_url());
+            let advice = "`things migrate` makes it, and so does the first start of `things serve`";
+            findings.push(finding(Severity::Warning, "database", message, advice));
+            return findings;
+        }
+        Err(error) => {
+            let failure = Failure::to("use it", &error);
+            return failed("database", failure, "see database_url, and whether it is running");
+        }
+    }
     let keyring = match setup::keyring(config, false) {
         Ok(keyring) => keyring,
         Err(failure) => {
