@@ -4,8 +4,10 @@
 //! second door for a change without one. Secrets never get here: an entry names changed fields and
 //! the values of those that are not secret.
 
+use std::collections::BTreeMap;
+
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value, json};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
@@ -15,6 +17,7 @@ use crate::{
     clock::Timestamp,
     error::{Error, Result},
     ids::{GroupId, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId},
+    json::JsonObject,
     page::{Page, PageQuery},
     store::{self, Tx},
     text::SearchText,
@@ -63,31 +66,38 @@ impl Subject {
     }
 }
 
-/// The fields a change touched, before and after.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Changes(Map<String, Value>);
+/// The fields a change touched, before and after, each as text: they may hold metadata.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Changes(BTreeMap<String, Box<RawValue>>);
 
 impl Changes {
     /// Notes a field if it changed.
     #[must_use]
-    pub(crate) fn field<T: Serialize + PartialEq>(mut self, name: &str, before: &T, after: &T) -> Self {
-        if before != after {
-            self.0.insert(name.to_owned(), json!({ "before": before, "after": after }));
+    pub(crate) fn field<T: Serialize + PartialEq>(self, name: &str, before: &T, after: &T) -> Self {
+        #[derive(Serialize)]
+        struct Change<'a, T> {
+            after: &'a T,
+            before: &'a T,
         }
-        self
+        if before == after { self } else { self.note(name, &Change { after, before }) }
     }
 
     /// Notes a value that has no before.
     #[must_use]
-    pub(crate) fn made(mut self, name: &str, after: impl Serialize) -> Self {
-        self.0.insert(name.to_owned(), json!({ "after": after }));
-        self
+    pub(crate) fn made(self, name: &str, after: impl Serialize) -> Self {
+        self.note(name, &BTreeMap::from([("after", after)]))
     }
 
     /// Notes that a field changed whose values are secret.
     #[must_use]
-    pub(crate) fn secret(mut self, name: &str) -> Self {
-        self.0.insert(name.to_owned(), json!({}));
+    pub(crate) fn secret(self, name: &str) -> Self {
+        self.note(name, &BTreeMap::<&str, ()>::new())
+    }
+
+    fn note(mut self, name: &str, change: &impl Serialize) -> Self {
+        // Cannot fail: our own plain types always serialise.
+        let change = serde_json::value::to_raw_value(change).unwrap_or_default();
+        self.0.insert(name.to_owned(), change);
         self
     }
 
@@ -104,7 +114,8 @@ pub(crate) struct Entry {
     pub(crate) via: Via,
     pub(crate) action: &'static str,
     pub(crate) subject: Subject,
-    pub(crate) changes: Option<Value>,
+    /// As JSON text.
+    pub(crate) changes: Option<String>,
 }
 
 impl Entry {
@@ -139,7 +150,8 @@ impl Entry {
 
     #[must_use]
     pub(crate) fn with(mut self, changes: Changes) -> Self {
-        self.changes = (!changes.is_empty()).then_some(Value::Object(changes.0));
+        // Cannot fail: it is text in a map already.
+        self.changes = (!changes.is_empty()).then(|| serde_json::to_string(&changes.0).unwrap_or_default());
         self
     }
 }
@@ -188,7 +200,7 @@ pub struct Record {
     /// Its name at that time.
     pub subject_name: Option<String>,
     /// Changed fields, before and after.
-    pub changes: Option<Value>,
+    pub changes: Option<JsonObject>,
     /// The request it was part of.
     pub request_id: String,
 }

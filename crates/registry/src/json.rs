@@ -5,11 +5,14 @@
 //! `1e131071` read back as 131 megabytes: a number must be a finite double and counts with the
 //! length of its plain decimal form. And it keeps neither member order nor duplicates: members
 //! are sorted, duplicates refused.
+//!
+//! Objects are kept as text: a page of a thousand of them is as large as it is long, where parsed ones
+//! would take up to thirty times as much.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{
-    Deserialize, Serialize,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Number, Value, value::RawValue};
@@ -28,10 +31,34 @@ pub const MAX_FILTER_DEPTH: usize = 16;
 /// The most values in a filter, members and elements in all.
 pub const MAX_FILTER_VALUES: usize = 256;
 
-/// A JSON object within the limits.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct JsonObject(Map<String, Value>);
+/// A JSON object within the limits, in its one spelling. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct JsonObject(Arc<RawValue>);
+
+impl PartialEq for JsonObject {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl Default for JsonObject {
+    fn default() -> Self {
+        Map::new().into()
+    }
+}
+
+impl Serialize for JsonObject {
+    fn serialize<S: Serializer>(&self, writer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(writer)
+    }
+}
+
+/// From storage, where the limits hold already but PostgreSQL has its own spelling.
+impl<'de> Deserialize<'de> for JsonObject {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Map::deserialize(reader).map(Self::from)
+    }
+}
 
 /// What is wrong with a JSON value; its `Display` says what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +73,7 @@ impl JsonObject {
         let mut reader = serde_json::Deserializer::from_str(text);
         let value = Checked { tally: &mut tally, depth: 0 }.deserialize(&mut reader);
         match value.and_then(|value| reader.end().map(|()| value)) {
-            Ok(Value::Object(members)) => Ok(Self(members)),
+            Ok(Value::Object(members)) => Ok(members.into()),
             Ok(_) => Err(JsonError("must be a JSON object".into())),
             Err(error) => {
                 Err(JsonError(tally.refusal.unwrap_or_else(|| format!("must be valid JSON: {error}"))))
@@ -60,13 +87,14 @@ impl JsonObject {
     }
 
     /// The members, sorted by name.
-    pub fn members(&self) -> &Map<String, Value> {
-        &self.0
+    pub fn members(&self) -> Map<String, Value> {
+        // Cannot fail: the text was made from a map.
+        serde_json::from_str(self.0.get()).unwrap_or_default()
     }
 
-    /// Whether it has no members.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// How long it is as text.
+    pub fn bytes(&self) -> usize {
+        self.0.get().len()
     }
 
     /// Whether it may be looked for: every value becomes part of a query, which engines bound.
@@ -81,7 +109,7 @@ impl JsonObject {
             inner.map(|value| values(value, depth)).try_fold(1, |sum, count| Some(sum + count?))
         }
         let mut sum = 0;
-        for value in self.0.values() {
+        for value in self.members().values() {
             sum += values(value, MAX_FILTER_DEPTH - 1).ok_or_else(|| {
                 JsonError(format!("as a filter must be nested at most {MAX_FILTER_DEPTH} levels deep"))
             })?;
@@ -97,23 +125,23 @@ impl JsonObject {
     /// Lays `other`'s members over this object's, one level deep: an existing member is replaced
     /// as a whole, none is removed.
     pub fn merge(&self, other: &Self) -> Result<Self, JsonError> {
-        let mut merged = self.0.clone();
-        merged.extend(other.0.clone());
+        let mut merged = self.members();
+        merged.extend(other.members());
         // Two objects within the limits can exceed them together.
         Self::parse(&Value::Object(merged).to_string())
     }
 
     /// The text as stored.
     pub fn to_text(&self) -> String {
-        // Cannot fail: maps of strings to values always serialise.
-        serde_json::to_string(&self.0).unwrap_or_default()
+        self.0.get().to_owned()
     }
 }
 
 /// For members the server has typed itself (a profile's configuration): the limits hold already.
 impl From<Map<String, Value>> for JsonObject {
     fn from(members: Map<String, Value>) -> Self {
-        Self(members)
+        // Cannot fail: maps of strings to values always serialise.
+        Self(serde_json::value::to_raw_value(&members).unwrap_or_default().into())
     }
 }
 
@@ -177,8 +205,19 @@ impl Tally {
         if text.contains('\0') {
             return Err(self.refuse("must not contain the character U+0000".into()));
         }
-        self.add(text.len() + 2)
+        self.add(escaped(text) + 2)
     }
+}
+
+/// How long a text is between its quotes.
+fn escaped(text: &str) -> usize {
+    text.bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' | 0x08 | 0x09 | 0x0a | 0x0c | 0x0d => 2,
+            ..0x20 => 6,
+            _ => 1,
+        })
+        .sum()
 }
 
 struct Checked<'a> {
@@ -328,6 +367,19 @@ mod tests {
         assert!(refusal(r#"{"a":18446744073709551616}"#).contains("64 bits"));
         assert!(refusal(&format!(r#"{{"a":"{}"}}"#, "x".repeat(70_000))).contains("65536"));
         assert!(refusal(r#"{} {}"#).contains("valid JSON"));
+    }
+
+    #[test]
+    fn nothing_is_longer_as_text_than_it_counts() {
+        let longest = |part: &str, room: usize| {
+            let times = room / escaped(&serde_json::from_str::<String>(&format!("\"{part}\"")).unwrap());
+            JsonObject::parse(&format!(r#"{{"a":"{}"}}"#, part.repeat(times)))
+        };
+        for part in ["x", r"\u0001", r"\n", r"\\", r#"\""#, "ü", r"\u007f", r"\/"] {
+            let object = longest(part, MAX_BYTES - 20).unwrap();
+            assert!((MAX_BYTES - 30..=MAX_BYTES).contains(&object.bytes()), "{part}: {}", object.bytes());
+            assert!(longest(part, MAX_BYTES).is_err(), "{part}");
+        }
     }
 
     #[test]

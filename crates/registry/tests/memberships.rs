@@ -476,7 +476,7 @@ async fn every_change_is_in_the_journal() {
             .map(|entry| {
                 assert_eq!(entry.subject_kind, "user");
                 assert_eq!(entry.subject_name, None);
-                let role = &entry.changes.as_ref().unwrap()["role"];
+                let role = &entry.changes.as_ref().unwrap().members()["role"];
                 (entry.action.as_str(), entry.subject_id, role.to_string(), entry.actor_id.unwrap())
             })
             .collect();

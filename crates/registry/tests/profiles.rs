@@ -280,7 +280,7 @@ async fn an_update_replaces_what_it_names_and_nothing_else() {
             after.config.as_ref().unwrap().object().to_text(),
             r#"{"rule_enabled":false,"webhook_enabled":true,"write_enabled":true}"#
         );
-        assert!(after.metadata.is_empty());
+        assert_eq!(after.metadata, JsonObject::default());
         assert_eq!(world.view_profile(&call, made.id).await.unwrap(), after);
         let without = ProfileUpdate { config: Some(None), ..rename("third") };
         let after = world.update_profile(&call, made.id, &without, &Expect::any()).await.unwrap();
@@ -297,7 +297,12 @@ async fn an_update_replaces_what_it_names_and_nothing_else() {
         let told: Vec<_> = entries
             .items
             .iter()
-            .map(|entry| entry.changes.as_ref().map_or(String::new(), |changes| changes["name"].to_string()))
+            .map(|entry| {
+                let name = |changes: &JsonObject| {
+                    changes.members().get("name").map_or("null".to_owned(), ToString::to_string)
+                };
+                entry.changes.as_ref().map_or(String::new(), name)
+            })
             .collect();
         assert_eq!(
             told,

@@ -30,7 +30,7 @@ impl ProfileConfig {
     /// absent.
     pub fn new(object: JsonObject) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
-        let mut members = object.members().clone();
+        let mut members = object.members();
         let mut known =
             |members: &mut Map<String, Value>, name, field, wanted, fits: fn(&Value) -> bool| match members
                 .get(name)
@@ -71,7 +71,7 @@ impl ProfileConfig {
 
     /// As it was stored, by whomever: older records lack the flags, which meant that all are set.
     pub(crate) fn stored(object: JsonObject) -> Self {
-        Self::with_flags(object.members().clone())
+        Self::with_flags(object.members())
     }
 
     fn with_flags(mut members: Map<String, Value>) -> Self {

@@ -15,6 +15,7 @@ use crate::{
     actor::Call,
     error::{Error, Result},
     journal::{Entry, JournalFilter, JournalOrder, Record},
+    json::JsonObject,
     page::{Page, PageQuery},
     secret::Keyring,
     text::SearchText,
@@ -29,7 +30,7 @@ pub(crate) async fn append(tx: &mut Tx, call: &Call, entries: &[Entry]) -> Resul
     let (actor_kind, actor_id) = actor_of(&call.actor);
     let now = tx.now();
     if let [entry] = entries {
-        let changes = entry.changes.as_ref().map(|changes| RawJson(changes.to_string()));
+        let changes = entry.changes.clone().map(RawJson);
         on!(tx, conn => sqlx::query_scalar::<_, i64>(
             "INSERT INTO journal (at, org_id, group_id, actor_kind, actor_id, via, action, subject_kind, subject_id, subject_name, changes, request_id) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id")
@@ -60,7 +61,7 @@ pub(crate) async fn append(tx: &mut Tx, call: &Call, entries: &[Entry]) -> Resul
                 .bind(entries.iter().map(|entry| entry.subject.kind).collect::<Vec<_>>())
                 .bind(entries.iter().map(|entry| entry.subject.id).collect::<Vec<_>>())
                 .bind(entries.iter().map(|entry| entry.subject.name.as_deref()).collect::<Vec<_>>())
-                .bind(entries.iter().map(|entry| entry.changes.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
+                .bind(entries.iter().map(|entry| entry.changes.as_deref()).collect::<Vec<_>>())
                 .execute(conn)
                 .await
                 .map(drop)
@@ -78,7 +79,7 @@ pub(crate) async fn append(tx: &mut Tx, call: &Call, entries: &[Entry]) -> Resul
                         entry.subject.kind,
                         hex(entry.subject.id),
                         entry.subject.name,
-                        entry.changes.as_ref().map(ToString::to_string),
+                        entry.changes,
                     ])
                 })
                 .collect();
@@ -165,7 +166,7 @@ struct Row {
     subject_kind: String,
     subject_id: Uuid,
     subject_name: Option<String>,
-    changes: Option<sqlx::types::Json<serde_json::Value>>,
+    changes: Option<sqlx::types::Json<JsonObject>>,
     request_id: String,
 }
 

@@ -132,7 +132,7 @@ impl Sql {
                 .push(")");
             return Ok(());
         }
-        for (name, value) in filter.members() {
+        for (name, value) in &filter.members() {
             self.push(" AND ");
             contains::member(self, contains::Inside::Column(column), name, value);
         }

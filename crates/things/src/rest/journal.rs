@@ -2,11 +2,10 @@
 
 use axum::{Json as Out, extract::State};
 use registry::{
-    Timestamp,
+    JsonObject, Timestamp,
     journal::{JournalFilter, JournalOrder, Record},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -46,7 +45,7 @@ struct EntryBody {
     /// The changed fields, each before and after. Secrets are never among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    changes: Option<Value>,
+    changes: Option<JsonObject>,
     request_id: String,
 }
 
