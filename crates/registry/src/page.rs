@@ -15,6 +15,10 @@ pub const MAX_OFFSET: u32 = 10_000;
 /// would cost more than the page.
 pub const MAX_TOTAL: u32 = 10_000;
 
+/// The most bytes of free-form JSON on a page: metadata, configurations, what the journal tells of them.
+/// A page that would hold more is refused, not shortened: whoever goes on by offset would miss items.
+pub const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
+
 /// How many items a page holds unless asked otherwise.
 pub const DEFAULT_LIMIT: u32 = 10;
 

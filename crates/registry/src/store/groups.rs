@@ -184,6 +184,9 @@ impl Keyed<GroupOrder> for Listed {
     fn id(&self) -> Arg {
         Arg::Id(self.row.id.uuid())
     }
+    fn content(&self) -> usize {
+        page::content(self.row.metadata.as_ref())
+    }
 }
 
 pub(crate) async fn list(

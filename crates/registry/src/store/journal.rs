@@ -177,6 +177,9 @@ impl Keyed<JournalOrder> for Row {
     fn id(&self) -> Arg {
         Arg::Int(self.id)
     }
+    fn content(&self) -> usize {
+        page::content(self.changes.as_ref())
+    }
 }
 
 impl From<Row> for Record {

@@ -165,6 +165,9 @@ impl Keyed<MemberOrder> for Row {
     fn id(&self) -> Arg {
         Arg::Id(self.member_id.uuid())
     }
+    fn content(&self) -> usize {
+        0
+    }
 }
 
 /// A page of a group's members, with their addresses.

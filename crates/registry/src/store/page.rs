@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    page::{Dir, MAX_TOTAL, Page, PageQuery, Start},
+    json::JsonObject,
+    page::{Dir, MAX_PAGE_BYTES, MAX_TOTAL, Page, PageQuery, Start},
     secret::Keyring,
 };
 
@@ -68,6 +69,13 @@ pub(crate) trait Keyed<O> {
     fn key(&self, order: &O) -> Option<Arg>;
     /// The tie-break.
     fn id(&self) -> Arg;
+    /// How many bytes of free-form JSON it holds.
+    fn content(&self) -> usize;
+}
+
+/// The same of a column.
+pub(crate) fn content(json: Option<&sqlx::types::Json<JsonObject>>) -> usize {
+    json.map_or(0, |json| json.0.bytes())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -137,7 +145,28 @@ where
     if skip > 0 {
         sql.push(" OFFSET ").bind(Arg::Int(skip));
     }
-    let mut items: Vec<T> = sql.fetch_all(conn).await?;
+    let (mut rows, mut bytes) = (0, 0);
+    let (mut items, all) = sql
+        .fetch_while(conn, |row: &T| {
+            rows += 1;
+            // The one beyond the page is not on it.
+            if rows <= query.limit() {
+                bytes += row.content();
+            }
+            // Whatever somebody else stored, one item can be had.
+            bytes <= MAX_PAGE_BYTES || rows == 1
+        })
+        .await?;
+    if !all {
+        return Err(Error::invalid(
+            "limit",
+            format!(
+                "must be at most {} here: a page holds up to {} MiB of metadata and the like",
+                items.len(),
+                MAX_PAGE_BYTES >> 20
+            ),
+        ));
+    }
     let more = items.len() > query.limit() as usize;
     items.truncate(query.limit() as usize);
     let next = match items.last() {

@@ -186,6 +186,9 @@ impl Keyed<ProfileOrder> for Listed {
     fn id(&self) -> Arg {
         Arg::Id(self.row.id.uuid())
     }
+    fn content(&self) -> usize {
+        page::content(self.row.metadata.as_ref()) + page::content(self.row.config.as_ref())
+    }
 }
 
 pub(crate) async fn list(

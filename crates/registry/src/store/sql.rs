@@ -1,6 +1,8 @@
 //! Queries whose text depends on the request (filters, pages): one builder for both engines. Text is
 //! only ever a literal; everything that comes from outside is bound.
 
+use std::future::poll_fn;
+
 use sqlx::{AssertSqlSafe, FromRow, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
@@ -39,6 +41,21 @@ macro_rules! bound {
             };
         }
         query
+    }};
+}
+
+/// Collects the rows of a stream as long as they are wanted; tells whether these are all.
+macro_rules! taken {
+    ($stream:expr, $wanted:ident) => {{
+        let (mut stream, mut rows) = ($stream, Vec::new());
+        loop {
+            match poll_fn(|context| stream.as_mut().poll_next(context)).await {
+                Some(Ok(row)) if $wanted(&row) => rows.push(row),
+                Some(Ok(_)) => break Ok((rows, false)),
+                Some(Err(error)) => break Err(error),
+                None => break Ok((rows, true)),
+            }
+        }
     }};
 }
 
@@ -151,6 +168,23 @@ impl Sql {
         match conn.engine() {
             Engine::Sqlite(conn) => bound!(self, sqlx::query_as).fetch_all(conn).await,
             Engine::Postgres(conn) => bound!(self, sqlx::query_as).fetch_all(conn).await,
+        }
+        .map_err(translate)
+    }
+
+    /// Reads rows as they come, up to the first that is not wanted, and tells whether these are all: the
+    /// rest is never in memory.
+    pub(crate) async fn fetch_while<T>(
+        &self,
+        conn: &mut Conn,
+        mut wanted: impl FnMut(&T) -> bool,
+    ) -> Result<(Vec<T>, bool)>
+    where
+        T: Send + Unpin + for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow>,
+    {
+        match conn.engine() {
+            Engine::Sqlite(conn) => taken!(bound!(self, sqlx::query_as).fetch(conn), wanted),
+            Engine::Postgres(conn) => taken!(bound!(self, sqlx::query_as).fetch(conn), wanted),
         }
         .map_err(translate)
     }

@@ -147,6 +147,9 @@ impl Keyed<TokenOrder> for Row {
     fn id(&self) -> Arg {
         Arg::Id(self.id.uuid())
     }
+    fn content(&self) -> usize {
+        0
+    }
 }
 
 pub(crate) async fn list(

@@ -179,6 +179,9 @@ impl Keyed<UserOrder> for Row {
     fn id(&self) -> Arg {
         Arg::Id(self.id.uuid())
     }
+    fn content(&self) -> usize {
+        page::content(self.metadata.as_ref())
+    }
 }
 
 pub(crate) async fn list(
