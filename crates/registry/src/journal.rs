@@ -156,6 +156,12 @@ impl Entry {
     }
 }
 
+/// Writes entries ahead of the commit, for a use case that has more of them than should be in memory
+/// together. They count only if [`commit`] follows.
+pub(crate) async fn note(tx: &mut Tx, call: &Call, entries: &[Entry]) -> Result<()> {
+    store::journal::append(tx, call, entries).await
+}
+
 /// Writes the entries and, for a repeatable request, the sealed answer; then commits.
 pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
     registry: &Registry,

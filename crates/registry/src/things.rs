@@ -1,5 +1,7 @@
 //! Things: devices. Each is in exactly one group, on exactly one profile of that group.
 
+mod metadata;
+
 use std::{collections::HashMap, str::FromStr};
 
 use serde::{Deserialize, Serialize};
@@ -369,49 +371,6 @@ impl Registry {
         updated.map_err(|error| match probe {
             Some(probe) => probe.weigh(error),
             None => error,
-        })
-    }
-
-    /// Lays metadata over that of several things, each one level deep, all or none.
-    pub async fn merge_metadata(&self, call: &Call, updates: &[(ThingId, JsonObject)]) -> Result<Vec<Thing>> {
-        bulk_size("", updates.len())?;
-        let mut errors = Vec::new();
-        no_repeats("id", updates.iter().map(|(id, _)| Some(*id)), &mut errors);
-        if !errors.is_empty() {
-            return Err(Error::Invalid(errors));
-        }
-        let ids: Vec<ThingId> = updates.iter().map(|(id, _)| *id).collect();
-        use_case!(self, call, |tx| {
-            lock::groups_of_things(&mut tx, &ids).await?;
-            lock::things(&mut tx, &ids).await?;
-            let permits: Vec<Permit<Edit, ThingId>> = access::permit_all(&mut tx, call, &ids).await?;
-            let before = store::things::get_all(&mut tx, &permits).await?;
-            let mut after = Vec::with_capacity(updates.len());
-            let mut entries = Vec::with_capacity(updates.len());
-            let mut errors = Vec::new();
-            for (item, (id, metadata)) in updates.iter().enumerate() {
-                // Permits are sorted by id, and every thing that a permit names was read.
-                let at = permits.binary_search_by_key(id, Permit::target).map_err(|_| Error::NotFound)?;
-                let permit = permits.get(at).ok_or(Error::NotFound)?;
-                let thing = before.iter().find(|thing| thing.id == *id).ok_or(Error::NotFound)?;
-                match thing.metadata.merge(metadata) {
-                    Ok(merged) if merged == thing.metadata => after.push(thing.clone()),
-                    Ok(merged) => {
-                        let changes = Changes::default().field("metadata", &thing.metadata, &merged);
-                        entries.push(
-                            Entry::by(permit, "thing.updated", Subject::thing(*id, &thing.name))
-                                .with(changes),
-                        );
-                        after.push(Thing { metadata: merged, ..thing.clone() });
-                    }
-                    Err(error) => errors.push(FieldError::new("metadata", error.to_string()).in_item(item)),
-                }
-            }
-            if !errors.is_empty() {
-                return Err(Error::Invalid(errors));
-            }
-            store::things::update_metadata(&mut tx, &permits, &after).await?;
-            journal::commit(self, tx, call, entries, after).await
         })
     }
 

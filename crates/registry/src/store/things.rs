@@ -253,6 +253,9 @@ pub(crate) async fn update_metadata(
     permits: &[Permit<Edit, ThingId>],
     things: &[Thing],
 ) -> Result<()> {
+    if things.is_empty() {
+        return Ok(());
+    }
     let allowed = |thing: &&Thing| permits.binary_search_by_key(&thing.id, Permit::target).is_ok();
     let things = || things.iter().filter(allowed);
     match tx.engine() {

@@ -1,5 +1,7 @@
 //! What requests about profiles, things and their keys should do.
 
+use std::collections::BTreeMap;
+
 use registry::{ConflictKind, Role, things::ThingType};
 use serde_json::{Value, json};
 
@@ -194,14 +196,7 @@ impl World {
         Ok(Answer { rows: vec![self.row(object, right.role)], keys: Vec::new() })
     }
 
-    pub fn move_thing(
-        &mut self,
-        asker: &Asker,
-        id: Id,
-        group: Id,
-        profile: Id,
-        wanted: &Wanted,
-    ) -> Outcome {
+    pub fn move_thing(&mut self, asker: &Asker, id: Id, group: Id, profile: Id, wanted: &Wanted) -> Outcome {
         let from = self.may(asker, Object::Thing(id), Deed::Edit)?;
         let to = self.may(asker, Object::Group(group), Deed::Edit)?;
         self.may(asker, Object::Profile(profile), Deed::Edit)?;
@@ -230,8 +225,11 @@ impl World {
     pub fn merge_metadata(&mut self, asker: &Asker, updates: &[(Id, &'static str)]) -> Outcome {
         let objects: Vec<Object> = updates.iter().map(|(id, _)| Object::Thing(*id)).collect();
         let rights = self.may_all(asker, &objects, Deed::Edit)?;
-        let mut rows = Vec::new();
-        for ((id, above), right) in updates.iter().zip(rights) {
+        let mut rows = BTreeMap::new();
+        // Told in the order of the request, done and journalled in that of the ids.
+        let mut done: Vec<_> = updates.iter().zip(rights).enumerate().collect();
+        done.sort_by_key(|(_, ((id, _), _))| *id);
+        for (item, ((id, above), right)) in done {
             let thing = self.things.get_mut(id).unwrap();
             let after = merged(&thing.metadata, above);
             let changed = after != thing.metadata;
@@ -240,9 +238,9 @@ impl World {
             if changed {
                 self.note(asker, right, "thing.updated", thing_of(*id));
             }
-            rows.push(self.row(Object::Thing(*id), right.role));
+            rows.insert(item, self.row(Object::Thing(*id), right.role));
         }
-        Ok(Answer { rows, keys: Vec::new() })
+        Ok(Answer { rows: rows.into_values().collect(), keys: Vec::new() })
     }
 
     pub fn delete_things(&mut self, asker: &Asker, ids: &[Id], wanted: &Wanted) -> Outcome {
