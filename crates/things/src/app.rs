@@ -4,7 +4,12 @@ use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use registry::{Ids, Registry};
 
-use crate::{health::Health, limits::RateLimits, mail::Mailer, telemetry::Metrics};
+use crate::{
+    health::Health,
+    limits::{RateLimits, bodies::BodyRoom},
+    mail::Mailer,
+    telemetry::Metrics,
+};
 
 /// Shared by every request; cheap to clone.
 #[derive(Clone)]
@@ -18,6 +23,8 @@ pub struct Parts {
     pub options: Options,
     /// Who has asked how often.
     pub limits: RateLimits,
+    /// How much of requests' bodies is held.
+    pub(crate) bodies: BodyRoom,
     /// What is counted.
     pub metrics: Metrics,
     /// Whether all is well.
@@ -68,6 +75,7 @@ impl App {
             registry,
             options,
             limits,
+            bodies: BodyRoom::default(),
             metrics: Metrics::default(),
             health: Health::default(),
             mailer,

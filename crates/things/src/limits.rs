@@ -1,5 +1,7 @@
 //! Who has asked how often: one bucket per person, one per source network for those without a token.
 
+pub(crate) mod bodies;
+
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},

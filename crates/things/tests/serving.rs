@@ -103,6 +103,52 @@ async fn a_body_that_does_not_come_is_told() {
 }
 
 #[tokio::test]
+async fn bodies_have_room_together_and_those_of_strangers_are_small() {
+    let options = Options { requests_per_second: None, ..Options::default() };
+    let server = start_with(Engine::Sqlite, options, Limits::default()).await;
+    let root = server.root().await;
+    let search = |token: &str, length: usize| {
+        format!(
+            "POST /groups/search HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        )
+    };
+    // Without a token, as long as it may be and one byte longer, announced or not.
+    let padded = |length: usize| format!("{{\"type\":\"internal\",\"key\":\"{}\"}}", "x".repeat(length - 28));
+    for (length, status) in [(16 * 1024, 404), (16 * 1024 + 1, 413)] {
+        let body = padded(length);
+        assert_eq!(body.len(), length);
+        let identify = server.anonymous.request(reqwest::Method::POST, "/identify");
+        let reply = identify.header("content-type", "application/json").body(body.clone()).reply().await;
+        assert_eq!(reply.status, status, "{}", reply.text);
+        let chunked = format!(
+            "POST /identify HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+             transfer-encoding: chunked\r\nconnection: close\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"
+        );
+        let (told, _) = raw(&server, chunked.as_bytes()).await;
+        assert!(told.starts_with(&format!("HTTP/1.1 {status}")), "{told}");
+    }
+    // 96 bodies of the largest size that do not come.
+    let mut slow = Vec::new();
+    for _ in 0..96 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(search(root.token(), 1 << 20).as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (told, waited) = raw(&server, format!("{}{{}}", search(root.token(), 2)).as_bytes()).await;
+    assert!(told.starts_with("HTTP/1.1 503") && told.contains("retry-after: 2"), "{told}");
+    assert!(waited > Duration::from_secs(2), "{waited:?}");
+    // What needs no room goes on, and so do strangers.
+    assert_eq!(root.get("/groups").await.status, 200);
+    assert_eq!(root.request(reqwest::Method::POST, "/groups/search").reply().await.status, 200);
+    let unknown = serde_json::json!({"type": "internal", "key": "nobody has this key"});
+    assert_eq!(server.anonymous.post("/identify", &unknown).await.status, 404);
+    drop(slow);
+    assert_eq!(root.post("/groups/search", &serde_json::json!({})).await.status, 200);
+}
+
+#[tokio::test]
 async fn heads_beyond_all_measure_are_not_kept() {
     let server = server().await;
     let (told, _) =

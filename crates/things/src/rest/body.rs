@@ -1,19 +1,29 @@
 //! Bodies: JSON within limits, refused in words that say what to do.
 
+use std::sync::{Arc, OnceLock};
+
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, Bytes, HttpBody},
     extract::{FromRequest, Request},
-    http::{HeaderMap, header},
+    http::{HeaderMap, header, request::Parts},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use registry::Error;
 use serde::de::DeserializeOwned;
 
 use super::{Problem, problem, wording};
-use crate::App;
+use crate::{App, auth::Identity, limits::bodies::Room};
 
 /// The largest body, in bytes.
-pub(crate) const MAX_BODY: usize = 1024 * 1024;
+const MAX_BODY: usize = 1024 * 1024;
+/// The same for whoever comes without a valid token: a key, an address and a password, or an account's
+/// metadata that is not too long.
+const MAX_UNKNOWN_BODY: usize = 16 * 1024;
+
+/// The room that a request's body takes, held until the request is answered: what is read from a body
+/// is as large as the body.
+#[derive(Clone, Default)]
+pub(crate) struct HeldRoom(Arc<OnceLock<Room>>);
 
 /// A JSON body. The last argument of a handler.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -28,7 +38,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         is_json(&parts.headers)?;
-        parse(&read(&parts.headers, body, app).await?).map(Self)
+        parse(&read(&parts, body, app).await?).map(Self)
     }
 }
 
@@ -37,7 +47,7 @@ impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let bytes = read(&parts.headers, body, app).await?;
+        let bytes = read(&parts, body, app).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -46,20 +56,33 @@ impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
     }
 }
 
-/// Reads a whole body, as far as it is within the limits of size and time.
-pub(crate) async fn read(headers: &HeaderMap, body: Body, app: &App) -> Result<Bytes, Problem> {
+/// Reads a whole body, as far as it is within the limits of size and time, and there is room for it.
+pub(crate) async fn read(parts: &Parts, body: Body, app: &App) -> Result<Bytes, Problem> {
+    let known = matches!(parts.extensions.get::<Identity>(), Some(Identity::User(_)));
+    let most = if known { MAX_BODY } else { MAX_UNKNOWN_BODY };
     let too_large = || {
-        Problem::new(
-            &problem::kinds::TOO_LARGE,
-            format!("the body is larger than {MAX_BODY} bytes; send less at a time"),
-        )
+        let detail = match known {
+            true => format!("the body is larger than {most} bytes; send less at a time"),
+            false => format!("the body is larger than the {most} bytes that are taken without a valid token"),
+        };
+        Problem::new(&problem::kinds::TOO_LARGE, detail)
     };
-    let announced =
-        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY as u64) {
+    let announced = parts
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > most as u64) {
         return Err(too_large());
     }
-    let reading = Limited::new(body, MAX_BODY).collect();
+    // A body whose length is not told may become as long as any.
+    let expected = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
+    let expected = expected.map_or(most, |length| length.min(most));
+    let held = parts.extensions.get::<HeldRoom>().cloned().unwrap_or_default();
+    // One that is read again, to recognise a repetition, has its room already.
+    if expected > 0 && held.0.get().is_none() {
+        let _ = held.0.set(app.bodies.take(known, expected).await?);
+    }
+    let reading = Limited::new(body, most).collect();
     match tokio::time::timeout(app.options.body_timeout, reading).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),

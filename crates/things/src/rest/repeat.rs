@@ -27,16 +27,20 @@ pub(crate) enum Repetition {
 
 /// Runs what can change something in a task of its own: axum drops a handler when its client hangs
 /// up, and a transaction must not be left between its commit and what follows it.
-pub(crate) async fn to_its_end(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn to_its_end(State(app): State<App>, mut request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
+    let room = body::HeldRoom::default();
+    request.extensions_mut().insert(room.clone());
     let done = tokio::spawn(async move {
         let request = match request.method() {
             &Method::POST => repeatable(request, &app).await,
             _ => request,
         };
-        next.run(request).await
+        let response = next.run(request).await;
+        drop(room);
+        response
     });
     match done.await {
         Ok(response) => response,
@@ -52,7 +56,7 @@ async fn repeatable(request: Request, app: &App) -> Request {
     };
     let (mut parts, body) = request.into_parts();
     let read = match key {
-        Ok(key) => body::read(&parts.headers, body, app).await.map(|body| (key, body)),
+        Ok(key) => body::read(&parts, body, app).await.map(|body| (key, body)),
         Err(problem) => Err(problem),
     };
     let body = match read {
