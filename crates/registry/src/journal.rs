@@ -14,7 +14,7 @@ use crate::{
     actor::Call,
     clock::Timestamp,
     error::{Error, Result},
-    ids::{GroupId, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId},
+    ids::{GroupId, InviteId, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId},
     page::{Page, PageQuery},
     store::{self, Tx},
     text::SearchText,
@@ -52,6 +52,11 @@ impl Subject {
     /// A person, by id alone: addresses do not go into a journal that outlives them.
     pub(crate) fn user(id: UserId) -> Self {
         Self::new("user", id.uuid(), None)
+    }
+
+    /// An invite, by id alone: its invitee's address does not go into a journal that outlives them.
+    pub(crate) fn invite(id: InviteId) -> Self {
+        Self::new("invite", id.uuid(), None)
     }
 
     pub(crate) fn session(id: SessionId) -> Self {
@@ -134,6 +139,13 @@ impl Entry {
     #[must_use]
     pub(crate) fn in_group(mut self, group: GroupId) -> Self {
         self.group = Some(group);
+        self
+    }
+
+    /// Places it where an invite leads.
+    #[must_use]
+    pub(crate) fn at(mut self, org: Option<OrgId>, group: Option<GroupId>) -> Self {
+        (self.org, self.group) = (org, group);
         self
     }
 

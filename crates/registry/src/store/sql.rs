@@ -19,6 +19,7 @@ pub(crate) enum Arg {
     Id(Uuid),
     Int(i64),
     Text(String),
+    Bytes(Vec<u8>),
     /// JSON text; bound as JSONB on PostgreSQL.
     Json(String),
     Time(Timestamp),
@@ -34,6 +35,7 @@ macro_rules! bound {
                 Arg::Id(id) => query.bind(*id),
                 Arg::Int(number) => query.bind(*number),
                 Arg::Text(text) => query.bind(text.clone()),
+                Arg::Bytes(bytes) => query.bind(bytes.clone()),
                 Arg::Json(text) => query.bind(RawJson(text.clone())),
                 Arg::Time(time) => query.bind(*time),
             };
