@@ -210,6 +210,18 @@ impl Registry {
         }
         Ok(Begun::New(tx))
     }
+
+    /// What a repeated request was answered the first time, if it is one: for use cases that look at
+    /// something, before they begin, which their own effect changes.
+    pub(crate) async fn answered<T: serde::de::DeserializeOwned>(&self, call: &Call) -> Result<Option<T>> {
+        if call.replay.is_none() {
+            return Ok(None);
+        }
+        match self.begin(call).await? {
+            Begun::New(_) => Ok(None),
+            Begun::Repeated(record) => Begun::repeated(&record).map(Some),
+        }
+    }
 }
 
 /// What [`Registry::begin`] found.

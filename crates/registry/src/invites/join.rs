@@ -46,7 +46,7 @@ impl Registry {
     pub async fn view_invite_by_secret(&self, secret: &Secret) -> Result<Joining> {
         let mut conn = self.db.read().await?;
         let now = conn.now(&self.db.clock).await?;
-        let door = open_door(&mut conn, secret, now).await?;
+        let door = open_door(&mut conn, secret, now).await?.ok_or(Error::NotFound)?;
         let invite = store::invites::view_by_secret(&mut conn, &door, now).await?;
         let has_account = store::users::account_by_email(&mut conn, &door.email).await?.is_some();
         Ok(Joining { invite, email: door.email, has_account })
@@ -62,7 +62,9 @@ impl Registry {
         password: &Password,
         metadata: &JsonObject,
     ) -> Result<Joined> {
-        let door = self.door(secret).await?;
+        let Some(door) = self.door(secret).await? else {
+            return self.answered(call).await?.ok_or(Error::NotFound);
+        };
         if email.is_some_and(|email| *email != door.email)
             && !planted!("I2: the secret is bound to no address")
         {
@@ -99,7 +101,9 @@ impl Registry {
     pub async fn claim_invite(&self, call: &Call, secret: &Secret) -> Result<Joined> {
         let (me, _) = call.logged_in()?;
         let me = me.id();
-        let door = self.door(secret).await?;
+        let Some(door) = self.door(secret).await? else {
+            return self.answered(call).await?.ok_or(Error::NotFound);
+        };
         use_case!(self, call, |tx| {
             let orgs = self.lock_waiting(&mut tx, &door).await?;
             let permit = access::oneself(call, true)?;
@@ -121,7 +125,9 @@ impl Registry {
 
     /// Whoever was sent the secret says no, without an account; what sleeps on it ends too.
     pub async fn decline_by_secret(&self, call: &Call, secret: &Secret) -> Result<()> {
-        let door = self.door(secret).await?;
+        let Some(door) = self.door(secret).await? else {
+            return self.answered(call).await?.ok_or(Error::NotFound);
+        };
         use_case!(self, call, |tx| {
             self.lock_waiting(&mut tx, &door).await?;
             let now = tx.moment(&self.db.clock).await?;
@@ -142,7 +148,8 @@ impl Registry {
         })
     }
 
-    async fn door(&self, secret: &Secret) -> Result<Door> {
+    /// The door, if it is open. The first of repeated requests has closed it.
+    async fn door(&self, secret: &Secret) -> Result<Option<Door>> {
         let mut conn = self.db.read().await?;
         let now = conn.now(&self.db.clock).await?;
         open_door(&mut conn, secret, now).await
@@ -180,9 +187,9 @@ impl Registry {
 
 /// A platform invite that can be used now. A typing mistake is seen without a look-up, and every
 /// refusal looks the same.
-async fn open_door(conn: &mut store::Conn, secret: &Secret, now: crate::Timestamp) -> Result<Door> {
+async fn open_door(conn: &mut store::Conn, secret: &Secret, now: crate::Timestamp) -> Result<Option<Door>> {
     if !secret.is_well_formed(Prefix::Invite) {
-        return Err(Error::NotFound);
+        return Ok(None);
     }
-    store::invites::door(conn, secret, now).await?.ok_or(Error::NotFound)
+    store::invites::door(conn, secret, now).await
 }
