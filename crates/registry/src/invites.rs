@@ -102,16 +102,9 @@ pub struct Invite {
 }
 
 impl Invite {
-    /// What an ETag is made of.
+    /// What an ETag is made of: the names and addresses on it change, too.
     pub fn version(&self) -> Version {
-        Version::of(&(
-            self.id,
-            self.state,
-            self.dormant,
-            self.invitee_id,
-            self.expires_at,
-            self.group_invites.len(),
-        ))
+        Version::of(self)
     }
 }
 
