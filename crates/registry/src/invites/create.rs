@@ -170,9 +170,9 @@ impl Registry {
                 let (Some(new), Some(invitee)) = (invites.get(item), invitee) else { continue };
                 let id: InviteId = self.ids.make(now);
                 rows.push((id, group, Some(invitee), new.role));
+                // Where to go on to is in the mail only: the seed's table has no place for it.
                 let invite = Invite {
                     invitee_id: Some(invitee),
-                    redirect_path: new.redirect_path.clone(),
                     ..place.invite(id, InviteKind::Group, &new.email, Some(new.role), now, expires_at)
                 };
                 entries.push(
