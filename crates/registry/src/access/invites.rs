@@ -72,11 +72,11 @@ pub(crate) async fn invite_view(conn: &mut Conn, call: &Call, id: InviteId) -> R
 pub(crate) async fn answer(conn: &mut Conn, call: &Call, id: InviteId) -> Result<InvitePermit<Answer>> {
     let (user, facts) = located(conn, call, id).await?;
     // A sleeping invite has no invitee, and nobody equals that.
-    let mine = facts.invitee == Some(user.id) || planted!("I2: anybody may answer");
+    let mine = personal(user, |user| facts.invitee == Some(user)) || planted!("I2: anybody may answer");
     if !mine {
         return Err(Error::NotFound);
     }
-    if user.within().is_some() || !user.can_write() {
+    if !user.can_write() {
         return Err(Error::Forbidden(Denial::Scope));
     }
     Ok(InvitePermit { facts, actor: user.id, via: Via::Invitation, action: PhantomData })
