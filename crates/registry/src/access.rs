@@ -9,6 +9,7 @@
 //! that group. An organisation's admins and editors have no access to a group without membership.
 
 mod accounts;
+mod invites;
 mod lists;
 
 use std::marker::PhantomData;
@@ -23,8 +24,12 @@ use crate::{
 };
 
 pub(crate) use accounts::{
-    AccountPermit, PlatformPermit, RegistrationPermit, SelfPermit, account, admission, first_start, oneself,
-    platform, registration,
+    AccountPermit, PlatformPermit, RegistrationPermit, SelfPermit, account, admission, first_start, invited,
+    oneself, platform, registration,
+};
+pub(crate) use invites::{
+    Answer, Invitations, InviteFacts, InvitePermit, Withdraw, answer, grantable, invite_view, roles_of,
+    withdrawal,
 };
 pub(crate) use lists::{Administered, Visible};
 
@@ -115,6 +120,8 @@ pub enum Via {
     PlatformAdmin,
     /// One's own account.
     Oneself,
+    /// Being invited, or having invited.
+    Invitation,
     /// No right needed: logging in, registering.
     Public,
     /// The program itself.
@@ -123,8 +130,15 @@ pub enum Via {
 
 impl Via {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Membership, Self::OrgOwner, Self::PlatformAdmin, Self::Oneself, Self::Public, Self::System];
+    pub const ALL: [Self; 7] = [
+        Self::Membership,
+        Self::OrgOwner,
+        Self::PlatformAdmin,
+        Self::Oneself,
+        Self::Invitation,
+        Self::Public,
+        Self::System,
+    ];
 
     /// As stored and shown.
     pub fn as_str(self) -> &'static str {
@@ -133,6 +147,7 @@ impl Via {
             Self::OrgOwner => "org_owner",
             Self::PlatformAdmin => "platform_admin",
             Self::Oneself => "oneself",
+            Self::Invitation => "invitation",
             Self::Public => "public",
             Self::System => "system",
         }

@@ -48,7 +48,7 @@ pub(crate) struct Rule {
     pub(crate) severity: Severity,
 }
 
-/// The invariants of the data model that no constraint holds (V1, V2, V3, V8, V9).
+/// The invariants of the data model that no constraint holds (V1, V2, V3, V7, V8, V9).
 pub(crate) const RULES: &[Rule] = &[
     Rule {
         subject: "group owners",
@@ -115,10 +115,19 @@ pub(crate) const RULES: &[Rule] = &[
     },
     Rule {
         subject: "invite states",
-        sql: "SELECT id FROM group_invites WHERE state NOT IN ('pending', 'accepted', 'declined', 'revoked', 'expired')",
-        meaning: "invites have an unknown state and are ignored",
+        sql: "SELECT id FROM invites WHERE state NOT IN ('pending', 'accepted', 'declined', 'revoked', 'expired')",
+        meaning: "invites have an unknown state and count as revoked",
         advice: "invite the people again",
         severity: Severity::Warning,
+    },
+    Rule {
+        subject: "sleeping invites",
+        sql: "SELECT i.id FROM group_invites i WHERE i.state = 'pending' AND i.invitee_id IS NULL AND (SELECT count(*) FROM dormant_group_invites d WHERE d.group_invite_id = i.id) <> 1 \
+              UNION ALL SELECT i.id FROM dormant_group_invites d JOIN group_invites i ON i.id = d.group_invite_id WHERE i.state <> 'pending' OR i.invitee_id IS NOT NULL \
+              UNION ALL SELECT d.group_invite_id FROM dormant_group_invites d WHERE NOT EXISTS (SELECT 1 FROM org_invites o WHERE o.id = d.org_invite_id AND o.state = 'pending')",
+        meaning: "group invites sleep on nothing, or are awake and said to sleep",
+        advice: "revoke them (DELETE /invites/{id}) and invite the people again",
+        severity: Severity::Error,
     },
 ];
 

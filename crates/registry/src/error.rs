@@ -3,6 +3,10 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
+use crate::invites::InviteState;
+
 /// The registry's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -152,7 +156,7 @@ pub struct Conflict {
 }
 
 /// The rules that present state can refuse a request by. `code` is stable; the text is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ConflictKind {
     /// Ids are unique for ever.
     #[error("the id is already in use")]
@@ -187,6 +191,21 @@ pub enum ConflictKind {
     /// The person is not a member.
     #[error("not a member")]
     NotAMember,
+    /// At most one live invite of a person to a place by the same inviter.
+    #[error("already invited; resend or revoke that invite instead")]
+    AlreadyInvited,
+    /// Nobody is mailed without end.
+    #[error("this address was invited here too often in the last hour; wait before the next invite")]
+    InvitedTooOften,
+    /// An invite is answered once.
+    #[error("{}", closed(.0))]
+    InviteClosed(InviteState),
+    /// The inviter may no longer give that role, or the place is no longer open to the invitee.
+    #[error("whoever invited may no longer do so, and the invite was revoked; ask to be invited again")]
+    InviteNoLongerValid,
+    /// There is no mail to send again.
+    #[error("the invite sleeps until the organisation's invite is accepted; resend that one")]
+    InviteSleeps,
     /// One account per e-mail address.
     #[error("an account with this e-mail address already exists")]
     EmailTaken,
@@ -199,6 +218,17 @@ pub enum ConflictKind {
     /// The first request with this Idempotency-Key has not ended yet.
     #[error("the first request with this Idempotency-Key is still running; try again shortly")]
     InFlight,
+}
+
+fn closed(state: &InviteState) -> &'static str {
+    match state {
+        // Told when two answer at once and the other one has not ended yet.
+        InviteState::Pending => "the invite is being answered",
+        InviteState::Accepted => "the invite was accepted already",
+        InviteState::Declined => "the invite was declined already",
+        InviteState::Revoked => "the invite was revoked",
+        InviteState::Expired => "the invite has expired; ask to be invited again",
+    }
 }
 
 impl ConflictKind {
@@ -215,6 +245,11 @@ impl ConflictKind {
             Self::AlreadyMember => "already-member",
             Self::NotInOrg => "not-in-organisation",
             Self::NotAMember => "not-a-member",
+            Self::AlreadyInvited => "already-invited",
+            Self::InvitedTooOften => "invited-too-often",
+            Self::InviteClosed(_) => "invite-closed",
+            Self::InviteNoLongerValid => "invite-no-longer-valid",
+            Self::InviteSleeps => "invite-sleeps",
             Self::EmailTaken => "email-taken",
             Self::TooManyTokens => "too-many-tokens",
             Self::LastPlatformAdmin => "last-platform-admin",
@@ -228,11 +263,15 @@ impl ConflictKind {
             Self::IdTaken => Some("id"),
             Self::GroupNameTaken | Self::ProfileNameTaken | Self::ThingNameTaken => Some("name"),
             Self::CredentialUnavailable => Some("key"),
-            Self::EmailTaken => Some("email"),
+            Self::EmailTaken | Self::AlreadyInvited | Self::InvitedTooOften => Some("email"),
             Self::AlreadyMember | Self::NotInOrg | Self::NotAMember | Self::LastOwner => Some("member_id"),
-            Self::ProfileInUse { .. } | Self::TooManyTokens | Self::LastPlatformAdmin | Self::InFlight => {
-                None
-            }
+            Self::ProfileInUse { .. }
+            | Self::TooManyTokens
+            | Self::LastPlatformAdmin
+            | Self::InviteClosed(_)
+            | Self::InviteNoLongerValid
+            | Self::InviteSleeps
+            | Self::InFlight => None,
         }
     }
 }

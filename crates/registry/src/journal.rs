@@ -16,7 +16,7 @@ use crate::{
     actor::Call,
     clock::Timestamp,
     error::{Error, Result},
-    ids::{GroupId, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId},
+    ids::{GroupId, InviteId, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId},
     json::JsonObject,
     page::{Page, PageQuery},
     store::{self, Tx},
@@ -55,6 +55,11 @@ impl Subject {
     /// A person, by id alone: addresses do not go into a journal that outlives them.
     pub(crate) fn user(id: UserId) -> Self {
         Self::new("user", id.uuid(), None)
+    }
+
+    /// An invite, by id alone: its invitee's address does not go into a journal that outlives them.
+    pub(crate) fn invite(id: InviteId) -> Self {
+        Self::new("invite", id.uuid(), None)
     }
 
     pub(crate) fn session(id: SessionId) -> Self {
@@ -145,6 +150,13 @@ impl Entry {
     #[must_use]
     pub(crate) fn in_group(mut self, group: GroupId) -> Self {
         self.group = Some(group);
+        self
+    }
+
+    /// Places it where an invite leads.
+    #[must_use]
+    pub(crate) fn at(mut self, org: Option<OrgId>, group: Option<GroupId>) -> Self {
+        (self.org, self.group) = (org, group);
         self
     }
 

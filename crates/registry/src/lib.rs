@@ -10,10 +10,12 @@
 //! | [`access`] | who may: roles, permits, what lists show |
 //! | [`text`], [`json`], [`secret`], [`ids`], [`clock`] | what is valid |
 //! | [`identity`] | people, sessions, tokens, organisations |
-//! | [`groups`], [`memberships`], [`profiles`], [`things`], [`credentials`] | the nouns |
+//! | [`groups`], [`memberships`], [`invites`], [`profiles`], [`things`], [`credentials`] | the nouns |
 //! | [`journal`] | what happened |
 //! | `store` | SQL, engines, locks, conflicts |
 
+#[macro_use]
+mod planted;
 #[macro_use]
 mod use_case;
 
@@ -26,6 +28,7 @@ pub mod error;
 pub mod groups;
 pub mod identity;
 pub mod ids;
+pub mod invites;
 pub mod journal;
 pub mod json;
 pub mod members;
@@ -51,7 +54,11 @@ pub use identity::{
     tokens::{AccessToken, CreatedToken, NewToken, TokenOrder},
     users::{RootMade, User, UserFilter, UserOrder, UserStatus},
 };
-pub use ids::{GroupId, Ids, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId};
+pub use ids::{GroupId, Ids, InviteId, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId};
+pub use invites::{
+    GroupOffer, Invite, InviteFilter, InviteKind, InviteLimits, InviteMode, InviteOrder, InviteState,
+    Invited, Joined, Joining, NewGroupInvite, NewOrgInvite,
+};
 pub use json::JsonObject;
 pub use members::{Member, MemberFilter, MemberOrder, MemberRef, NewMember, RoleChange};
 pub use page::{Dir, Page, PageQuery};
@@ -79,6 +86,8 @@ pub struct Settings {
     pub session_days: u32,
     /// Whether anybody may make themselves an account.
     pub open_registration: bool,
+    /// How many invites there may be, and how long they last.
+    pub invites: InviteLimits,
     /// What a password's hash costs.
     pub password_cost: PasswordCost,
     /// How many passwords are hashed at a time; by default all cores but one, and at most two.
@@ -97,6 +106,7 @@ impl Settings {
             readback: credentials::Readback::default(),
             session_days: 14,
             open_registration: false,
+            invites: InviteLimits::default(),
             password_cost: PasswordCost::Standard,
             hashing_permits: None,
         }
@@ -110,6 +120,7 @@ pub struct Registry {
     pub(crate) ids: Ids,
     pub(crate) readback: credentials::Readback,
     pub(crate) identity: identity::Identity,
+    pub(crate) invites: InviteLimits,
     pub(crate) probes: credentials::probes::Probes,
 }
 
@@ -128,7 +139,7 @@ impl Registry {
             }
         }
         tx.commit_raw().await?;
-        Ok(Self::with(db, identity, settings.keyring, settings.readback))
+        Ok(Self::with(db, identity, settings.keyring, settings.readback, settings.invites))
     }
 
     /// Whether a database has our schema, of whichever version; without it there is nothing to examine.
@@ -149,7 +160,7 @@ impl Registry {
             // Rolled back: a database without a canary is left without.
             store::credentials::check_canary(&mut db.write().await?, &settings.keyring).await?;
         }
-        Ok(Self::with(db, identity, settings.keyring, settings.readback))
+        Ok(Self::with(db, identity, settings.keyring, settings.readback, settings.invites))
     }
 
     fn with(
@@ -157,9 +168,10 @@ impl Registry {
         identity: identity::Identity,
         keyring: Keyring,
         readback: credentials::Readback,
+        invites: InviteLimits,
     ) -> Arc<Self> {
         let probes = credentials::probes::Probes::new(db.clock.clone());
-        Arc::new(Self { db, keyring, ids: Ids::default(), readback, identity, probes })
+        Arc::new(Self { db, keyring, ids: Ids::default(), readback, identity, invites, probes })
     }
 
     /// What a person calls the database engine: `SQLite` or `PostgreSQL`.
@@ -172,15 +184,17 @@ impl Registry {
         &self.db.clock
     }
 
-    /// Removes what has expired: kept answers, previous keys, sessions, password resets. Expiry itself is decided where it
-    /// matters; this only tidies up. Returns how many rows went.
+    /// Removes what has expired: kept answers, previous keys, sessions, password resets; and ends invites that are
+    /// past due. Expiry itself is decided where it matters; this only tidies up. Returns how many rows
+    /// went or ended.
     pub async fn sweep(&self) -> Result<u64> {
+        let ended = self.expire_invites().await?;
         let mut tx = self.db.write().await?;
         let removed = store::replay::sweep(&mut tx).await?
             + store::credentials::sweep(&mut tx).await?
             + store::sessions::sweep(&mut tx).await?;
         tx.commit_raw().await?;
-        Ok(removed)
+        Ok(removed + ended)
     }
 
     /// Lets go of the database.
@@ -203,6 +217,18 @@ impl Registry {
             return Ok(Begun::Repeated(self.keyring.open(&replay.name, &sealed)?));
         }
         Ok(Begun::New(tx))
+    }
+
+    /// What a repeated request was answered the first time, if it is one: for use cases that look at
+    /// something, before they begin, which their own effect changes.
+    pub(crate) async fn answered<T: serde::de::DeserializeOwned>(&self, call: &Call) -> Result<Option<T>> {
+        if call.replay.is_none() {
+            return Ok(None);
+        }
+        match self.begin(call).await? {
+            Begun::New(_) => Ok(None),
+            Begun::Repeated(record) => Begun::repeated(&record).map(Some),
+        }
     }
 }
 

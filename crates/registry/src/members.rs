@@ -184,6 +184,8 @@ pub(crate) struct Account {
     pub(crate) id: UserId,
     pub(crate) email: Email,
     pub(crate) status: UserStatus,
+    /// Whether somebody has shown that the address is theirs.
+    pub(crate) verified: bool,
 }
 
 /// Accounts, found by what a request names them by.

@@ -30,13 +30,13 @@ impl Secret {
         &self.0
     }
 
-    /// A new one from the system's generator: prefix, 30 random base62 characters (178 bits), and
-    /// 6 base62 characters of CRC-32 over both, by which scanners and servers spot a typing
-    /// mistake without a look-up.
+    /// A new one from the system's generator: prefix, 30 random base62 characters (178 bits; 43 and
+    /// 256 bits for an invite), and 6 base62 characters of CRC-32 over both, by which scanners and
+    /// servers spot a typing mistake without a look-up.
     pub fn generate(prefix: Prefix) -> Result<Self> {
-        let mut text = Zeroizing::new(String::with_capacity(Prefix::LEN + RANDOM_LEN + CHECK_LEN));
+        let mut text = Zeroizing::new(String::with_capacity(prefix.body_len() + CHECK_LEN));
         text.push_str(prefix.as_str());
-        extend_randomly(&mut text, Prefix::LEN + RANDOM_LEN)?;
+        extend_randomly(&mut text, prefix.body_len())?;
         let check = checksum(&text);
         text.push_str(&check);
         Ok(Self(text))
@@ -44,9 +44,9 @@ impl Secret {
 
     /// Whether this has the shape and checksum of a generated secret of that kind.
     pub fn is_well_formed(&self, prefix: Prefix) -> bool {
-        self.0.len() == Prefix::LEN + RANDOM_LEN + CHECK_LEN
+        self.0.len() == prefix.body_len() + CHECK_LEN
             && self.0.starts_with(prefix.as_str())
-            && self.0.split_at_checked(Prefix::LEN + RANDOM_LEN).is_some_and(|(body, check)| {
+            && self.0.split_at_checked(prefix.body_len()).is_some_and(|(body, check)| {
                 body.bytes().skip(Prefix::LEN).all(|b| b.is_ascii_alphanumeric()) && checksum(body) == check
             })
     }
@@ -79,7 +79,6 @@ pub(crate) mod in_sealed_record {
     }
 }
 
-const RANDOM_LEN: usize = 30;
 const CHECK_LEN: usize = 6;
 
 /// What a generated secret is for, readable at its start.
@@ -93,6 +92,8 @@ pub enum Prefix {
     AccessToken,
     /// A password reset.
     PasswordReset,
+    /// An invite to somebody without an account.
+    Invite,
 }
 
 impl Prefix {
@@ -105,7 +106,17 @@ impl Prefix {
             Self::Session => "ses_",
             Self::AccessToken => "pat_",
             Self::PasswordReset => "rst_",
+            Self::Invite => "inv_",
         }
+    }
+
+    /// The prefix and the random characters behind it.
+    fn body_len(self) -> usize {
+        let random = match self {
+            Self::ThingKey | Self::Session | Self::AccessToken | Self::PasswordReset => 30,
+            Self::Invite => 43,
+        };
+        Self::LEN + random
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod conflict;
 pub(crate) mod credentials;
 pub(crate) mod doctor;
 pub(crate) mod groups;
+pub(crate) mod invites;
 pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod members;
@@ -396,6 +397,11 @@ impl Tx {
     /// The database's clock at the start of the transaction: what expiry is decided by.
     pub(crate) fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The database's clock at this moment: asked again where locks were waited for meanwhile.
+    pub(crate) async fn moment(&mut self, clock: &Clock) -> Result<Timestamp> {
+        self.conn.now(clock).await
     }
 
     /// Commits. A connection that breaks here leaves the outcome unknown, which is told as such.

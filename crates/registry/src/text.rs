@@ -32,6 +32,9 @@ pub enum TextError {
     /// Not an e-mail address.
     #[error("must be an e-mail address, such as ada@example.com")]
     NotAnAddress,
+    /// Not a path on this installation.
+    #[error("must be a path such as /welcome: a slash and at most 128 of A-Z, a-z, 0-9, /, _ and -")]
+    NotAPath,
 }
 
 /// Control characters, and those of Unicode's general category Cf (format), which includes the
@@ -211,6 +214,31 @@ impl TryFrom<&str> for Email {
             Ok(Self(address))
         } else {
             Err(TextError::NotAnAddress)
+        }
+    }
+}
+
+/// A path on the installation's public address, to go on to after an invite was answered:
+/// `/` and up to 128 of `A–Z a–z 0–9 / _ -`, not beginning with `//`, so that it never leads elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RedirectPath(String);
+
+impl RedirectPath {
+    /// The path.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for RedirectPath {
+    type Error = TextError;
+    fn try_from(text: &str) -> Result<Self, TextError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-');
+        let path = text.strip_prefix('/').filter(|rest| !rest.starts_with('/') && rest.chars().all(plain));
+        match path {
+            Some(rest) if rest.len() <= 128 => Ok(Self(text.to_owned())),
+            _ => Err(TextError::NotAPath),
         }
     }
 }

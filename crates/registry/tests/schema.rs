@@ -284,7 +284,8 @@ async fn sqlite_shapes(conn: &mut SqliteConnection) -> BTreeMap<String, Shape> {
 async fn postgres_shapes(conn: &mut PgConnection) -> BTreeMap<String, Shape> {
     let columns = sqlx::query_as(
         "SELECT table_name::text, column_name::text, is_nullable::text, '' FROM information_schema.columns \
-         WHERE table_schema = 'public' AND table_name <> '_sqlx_migrations'",
+         WHERE table_schema = 'public' AND table_name <> '_sqlx_migrations' \
+         AND table_name NOT IN (SELECT table_name FROM information_schema.views WHERE table_schema = 'public')",
     );
     let keys = sqlx::query_as(
         "SELECT t.relname::text, (SELECT string_agg(a.attname, ', ' ORDER BY k.at) FROM unnest(i.indkey) WITH ORDINALITY k(attnum, at) \

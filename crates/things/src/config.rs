@@ -16,7 +16,7 @@ use figment::{
     Figment,
     providers::{Format, Toml},
 };
-use registry::{Keyring, Secret, credentials::Readback};
+use registry::{InviteLimits, Keyring, Secret, credentials::Readback};
 use serde::{Deserialize, Deserializer};
 
 pub(crate) use options::{OPTIONS, default_file};
@@ -71,6 +71,7 @@ struct Raw {
     tls_key: Option<PathBuf>,
     registration: Registration,
     session_days: u32,
+    invite_days: u32,
     keys: Keys,
     limits: RawLimits,
 }
@@ -88,6 +89,8 @@ struct RawLimits {
     connections: u32,
     requests_per_second: u32,
     burst: u32,
+    invites_per_hour: u32,
+    pending_invites: u32,
     head_seconds: u32,
     body_seconds: u32,
     idle_seconds: u32,
@@ -167,9 +170,12 @@ impl Config {
         let (raw, limits) = (&self.raw, &self.raw.limits);
         for (key, value, least, most) in [
             ("session_days", raw.session_days, 1, 365),
+            ("invite_days", raw.invite_days, 1, InviteLimits::MAX_DAYS),
             ("limits.database_connections", limits.database_connections, 2, 1000),
             ("limits.connections", limits.connections, 1, 100_000),
             ("limits.burst", limits.burst, 1, 1_000_000),
+            ("limits.invites_per_hour", limits.invites_per_hour, 1, 100_000),
+            ("limits.pending_invites", limits.pending_invites, 1, 1_000_000),
             ("limits.head_seconds", limits.head_seconds, 1, 600),
             ("limits.body_seconds", limits.body_seconds, 1, 600),
             ("limits.idle_seconds", limits.idle_seconds, 1, 3600),
@@ -291,6 +297,11 @@ impl Config {
             },
             session_days: self.raw.session_days,
             open_registration: self.raw.registration == Registration::Open,
+            invites: InviteLimits {
+                life: Duration::from_secs(u64::from(self.raw.invite_days) * 24 * 3600),
+                per_hour: self.raw.limits.invites_per_hour,
+                pending: self.raw.limits.pending_invites,
+            },
             ..registry::Settings::new(self.database_url(), keyring)
         }
     }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`edge`], [`repeat`] | layers: what happens to every request |
 //! | [`extract`], [`query`], [`body`], [`etag`] | what handlers take |
-//! | [`check`], [`secret`], [`compat`] | from wire to valid |
+//! | [`check`], [`secret`], [`many`], [`compat`] | from wire to valid |
 //! | [`list`] | parameters and pages of lists |
 //! | [`problem`] | errors |
 //! | [`openapi`] | the document |
@@ -20,8 +20,10 @@ mod edge;
 mod etag;
 mod extract;
 mod groups;
+mod invites;
 mod journal;
 mod list;
+mod many;
 mod memberships;
 mod openapi;
 mod ops;
@@ -62,6 +64,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(org_memberships::routes())
         .merge(groups::routes())
         .merge(memberships::routes())
+        .merge(invites::routes())
         .merge(profiles::routes())
         .merge(things::routes())
         .merge(devices::routes())

@@ -79,6 +79,7 @@ async fn no_secret_is_ever_told() {
         let mut watch = Watch::default();
         people(&server, &mut watch).await;
         devices(&server, &mut watch).await;
+        invites(&server, &mut watch).await;
         faults(&server, &mut watch, engine).await;
         assert!(watch.secrets.len() >= 200, "{} secrets", watch.secrets.len());
 
@@ -230,6 +231,45 @@ async fn devices(server: &Running, watch: &mut Watch) {
         watch.quiet(&list, &root.get(&list).await);
     }
     watch.quiet("search", &root.post("/things/search", &json!({ "limit": 1000 })).await);
+}
+
+/// Invites' secrets come in by paths, which are logged, measured and told apart by.
+async fn invites(server: &Running, watch: &mut Watch) {
+    let root = server.root().await;
+    for n in 0..5 {
+        let email = format!("invited{n}@example.com");
+        watch.quiet("an invite", &root.post("/invites", &json!({ "email": email })).await);
+        let secret = server.invite_secret(&email).await.expose().to_owned();
+        watch.secrets.push(secret.clone());
+        let path = format!("/register/invite/{secret}");
+        watch.quiet("joining", &server.anonymous.get(&path).await);
+        for method in [Method::PUT, Method::DELETE, Method::PATCH] {
+            watch.quiet("a wrong method", &server.anonymous.request(method, &path).reply().await);
+        }
+        watch.quiet("a longer path", &server.anonymous.get(&format!("{path}/x")).await);
+        watch.quiet("a query", &server.anonymous.get(&format!("{path}?x=1")).await);
+        watch.quiet("a query's secret", &root.get(&format!("/invites?state={secret}")).await);
+        watch.quiet("another path", &server.anonymous.get(&format!("/{secret}")).await);
+        watch.quiet("as an id", &root.get(&format!("/invites/{secret}")).await);
+        watch.quiet("as a token", &server.client(&secret).get("/invites").await);
+        watch.quiet("not JSON", &server.anonymous.request(Method::POST, &path).body("{").reply().await);
+        watch.quiet("no password", &server.anonymous.post(&path, &json!({})).await);
+        let unknown = watch.secret("unknown invite").replace(' ', "-");
+        watch.quiet("unknown", &server.anonymous.get(&format!("/register/invite/{unknown}")).await);
+        watch.secrets.push(unknown);
+        let password = watch.secret("password by invite");
+        for _ in 0..2 {
+            let register = server.anonymous.request(Method::POST, &path).header("idempotency-key", "once");
+            let joined = register.json(&json!({ "password": password })).reply().await;
+            assert_eq!(joined.status, 201, "{joined:?}");
+            watch.quiet("joined", &joined);
+        }
+        watch.quiet("used", &server.anonymous.get(&path).await);
+    }
+    for list in ["/invites?limit=1000", "/invites?kind=platform", "/journal?limit=1000", "/users?limit=1000"]
+    {
+        watch.quiet(list, &root.get(list).await);
+    }
 }
 
 /// The database refuses in the middle of a request: the answer is 5xx and says nothing.

@@ -114,6 +114,11 @@ pub(crate) fn registration(open: bool) -> Result<RegistrationPermit> {
     if open { Ok(RegistrationPermit(Via::Public)) } else { Err(Error::Forbidden(Denial::RegistrationClosed)) }
 }
 
+/// Somebody who shows a platform invite's secret makes themselves the account it is for.
+pub(crate) fn invited() -> RegistrationPermit {
+    RegistrationPermit(Via::Invitation)
+}
+
 /// The program itself makes the first account.
 pub(crate) fn first_start(call: &Call) -> Result<RegistrationPermit> {
     match call.actor {

@@ -271,8 +271,8 @@ impl Registry {
         self.set_status(call, id, UserStatus::Enabled, "user.enabled").await
     }
 
-    /// Shuts somebody out: their sessions and tokens are gone when this returns. Their memberships
-    /// stay for the day they are enabled again.
+    /// Shuts somebody out: their sessions and tokens are gone when this returns, and the pending invites
+    /// that they sent are revoked. Their memberships stay for the day they are enabled again.
     pub async fn disable_user(&self, call: &Call, id: UserId) -> Result<()> {
         self.set_status(call, id, UserStatus::Disabled, "user.disabled").await
     }
@@ -303,8 +303,17 @@ impl Registry {
             }
             store::users::set_status(&mut tx, &permit, &account, status).await?;
             let changes = Changes::default().field("status", &user.status, &status);
-            let entry = Entry::about(account.via(), action, Subject::user(id)).with(changes);
-            journal::commit(self, tx, call, vec![entry], ()).await
+            let mut entries = vec![Entry::about(account.via(), action, Subject::user(id)).with(changes)];
+            if status == UserStatus::Disabled {
+                // What they sent must not work on the day they are enabled again either.
+                let revoked = store::invites::revoke_sent(&mut tx, &account).await?;
+                let ids = revoked.into_iter().map(crate::ids::InviteId::uuid);
+                let places = store::invites::places(&mut tx, ids).await?;
+                entries.extend(places.into_iter().map(|(id, (org, group))| {
+                    Entry::about(account.via(), "invite.revoked", Subject::invite(id.into())).at(org, group)
+                }));
+            }
+            journal::commit(self, tx, call, entries, ()).await
         })
     }
 }

@@ -36,6 +36,17 @@ const UNIQUE: &[(&str, &str, ConflictKind)] = &[
         "org_memberships.org_id, org_memberships.member_id",
         ConflictKind::AlreadyMember,
     ),
+    (
+        "org_invites_pending",
+        "org_invites.org_id, org_invites.invitee_email, org_invites.inviter_id",
+        ConflictKind::AlreadyInvited,
+    ),
+    (
+        "unique_group_invitee_pending",
+        "group_invites.invitee_id, group_invites.group_id",
+        ConflictKind::AlreadyInvited,
+    ),
+    ("platform_invites_pending", "platform_invites.invitee_email", ConflictKind::AlreadyInvited),
     ("idempotency_keys_pkey", "idempotency_keys.digest", ConflictKind::InFlight),
 ];
 

@@ -1,5 +1,7 @@
 //! Groups' rows, and the deletion of everything in one.
 
+use std::collections::HashMap;
+
 use super::{
     Conn, Tx, on,
     page::{self, Keyed, Listing, OrderKey, Reading},
@@ -50,6 +52,26 @@ pub(crate) async fn get<A: Action>(conn: &mut Conn, permit: &Permit<A, GroupId>)
         "SELECT id, org_id, name, description, metadata, created_at, updated_at FROM groups WHERE id = $1")
         .bind(permit.target()).fetch_optional(conn))?;
     found.map(|row| row.seen_as(permit.role())).ok_or(Error::NotFound)
+}
+
+/// The names of groups of an organisation.
+pub(crate) async fn names(
+    conn: &mut Conn,
+    permit: &Permit<access::Administer, OrgId>,
+    groups: &[GroupId],
+) -> Result<HashMap<GroupId, String>> {
+    let mut sql = Sql::new("SELECT id, name FROM groups WHERE org_id = ");
+    sql.bind(Arg::Id(permit.target().uuid())).push(" AND id IN (");
+    sql.bind_all(groups.iter().map(|id| Arg::Id(id.uuid()))).push(")");
+    let found: Vec<(GroupId, String)> = sql.fetch_all(conn).await?;
+    Ok(found.into_iter().collect())
+}
+
+/// The name of the group's organisation.
+pub(crate) async fn org_name<A: Action>(conn: &mut Conn, permit: &Permit<A, GroupId>) -> Result<String> {
+    on!(conn, conn => sqlx::query_scalar("SELECT name FROM orgs WHERE id = $1")
+        .bind(permit.home().org).fetch_optional(conn))
+    .map(Option::unwrap_or_default)
 }
 
 /// Who is in a new group from its start: the organisation's owners, and its creator as admin if they
@@ -133,6 +155,9 @@ pub(crate) async fn delete_all_in(tx: &mut Tx, org: &Permit<Own, OrgId>) -> Resu
 async fn empty(tx: &mut Tx, id: GroupId) -> Result<()> {
     rows!(tx, sqlx::query("DELETE FROM things WHERE group_id = $1").bind(id))?;
     rows!(tx, sqlx::query("DELETE FROM profiles WHERE group_id = $1").bind(id))?;
+    rows!(tx, sqlx::query(
+        "DELETE FROM dormant_group_invites WHERE group_invite_id IN (SELECT id FROM group_invites WHERE group_id = $1)")
+        .bind(id))?;
     rows!(tx, sqlx::query("DELETE FROM group_invites WHERE group_id = $1").bind(id))?;
     rows!(tx, sqlx::query("DELETE FROM group_memberships WHERE group_id = $1").bind(id))?;
     rows!(tx, sqlx::query("DELETE FROM access_tokens WHERE group_id = $1").bind(id))?;

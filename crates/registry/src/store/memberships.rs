@@ -13,10 +13,11 @@ use super::{
     sql::{Arg, Sql},
 };
 use crate::{
-    access::{Action, Administer, EndMemberships, Own, Permit, Role, Visible},
+    access::{Action, Administer, Answer, EndMemberships, InvitePermit, Own, Permit, Role, Visible},
     actor::UserActor,
     error::{Error, Result},
     ids::{GroupId, UserId},
+    invites::life::Accepted,
     members::{Member, MemberFilter, MemberOrder, Standing},
     page::{Page, PageQuery},
     secret::Keyring,
@@ -98,6 +99,35 @@ pub(crate) async fn insert(
         }
     }
     .map_err(translate)
+}
+
+/// Whether the invitee is in the group already, with whatever role.
+pub(crate) async fn is_member(
+    conn: &mut Conn,
+    permit: &InvitePermit<Answer>,
+    group: GroupId,
+) -> Result<bool> {
+    let found: Option<(GroupId,)> = on!(conn, conn => sqlx::query_as(
+        "SELECT group_id FROM group_memberships WHERE group_id = $1 AND member_id = $2")
+        .bind(group).bind(permit.actor()).fetch_optional(conn))?;
+    Ok(found.is_some())
+}
+
+/// The invitee joins: the one membership that is made from an accepted invite, not by an admin. A role
+/// that is there already is left as it is.
+pub(crate) async fn join(
+    tx: &mut Tx,
+    permit: &InvitePermit<Answer>,
+    group: GroupId,
+    accepted: Accepted,
+) -> Result<()> {
+    let sql = if planted!("I6: accepting overwrites a role") {
+        "INSERT INTO group_memberships (group_id, member_id, role) VALUES ($1, $2, $3) ON CONFLICT (group_id, member_id) DO UPDATE SET role = $3"
+    } else {
+        "INSERT INTO group_memberships (group_id, member_id, role) VALUES ($1, $2, $3)"
+    };
+    rows!(tx, sqlx::query(sql).bind(group).bind(permit.actor()).bind(accepted.role().as_str()))?;
+    Ok(())
 }
 
 pub(crate) async fn set_role<A: Ranks>(

@@ -9,10 +9,11 @@ use super::{
     sql::{Arg, Sql},
 };
 use crate::{
-    access::{Action, Administer, EndMemberships, Permit, Role, View},
+    access::{Action, Administer, Answer, EndMemberships, InvitePermit, Permit, Role, View},
     actor::UserActor,
     error::Result,
-    ids::{GroupId, OrgId, UserId},
+    ids::{GroupId, InviteId, OrgId, UserId},
+    invites::life::{Accepted, InviteState},
     members::{Member, MemberFilter, MemberOrder, Standing},
     page::{Page, PageQuery},
     secret::Keyring,
@@ -64,6 +65,31 @@ pub(crate) async fn insert(
         sql.bind(Arg::Text(member.role.as_str().to_owned())).push(")");
     }
     sql.execute(tx).await?;
+    Ok(())
+}
+
+/// Whether the invitee is in the organisation already, with whatever role.
+pub(crate) async fn is_member(conn: &mut Conn, permit: &InvitePermit<Answer>, org: OrgId) -> Result<bool> {
+    let found: Option<(OrgId,)> = on!(conn, conn => sqlx::query_as(
+        "SELECT org_id FROM org_memberships WHERE org_id = $1 AND member_id = $2")
+        .bind(org).bind(permit.actor()).fetch_optional(conn))?;
+    Ok(found.is_some())
+}
+
+/// The invitee joins: the one membership that is made from an accepted invite, not by an admin.
+pub(crate) async fn join(
+    tx: &mut Tx,
+    permit: &InvitePermit<Answer>,
+    org: OrgId,
+    accepted: Accepted,
+) -> Result<()> {
+    rows!(
+        tx,
+        sqlx::query("INSERT INTO org_memberships (org_id, member_id, role) VALUES ($1, $2, $3)")
+            .bind(org)
+            .bind(permit.actor())
+            .bind(accepted.role().as_str())
+    )?;
     Ok(())
 }
 
@@ -193,8 +219,21 @@ pub(crate) async fn leave_groups(
     Ok(departure)
 }
 
-/// Revokes the pending invites to groups of the organisation that these people received or sent.
+/// Revokes the pending invites to the organisation that these people sent, with what sleeps on them, and
+/// those to groups of it that they received or sent.
 async fn revoke_invites(tx: &mut Tx, org: Arg, leaving: &[UserId]) -> Result<HashMap<UserId, u64>> {
+    if planted!("I11: invites outlive a membership of the organisation") {
+        return Ok(HashMap::new());
+    }
+    let mut counts: HashMap<UserId, u64> = HashMap::new();
+    let mut sql = Sql::new("SELECT id, inviter_id FROM org_invites WHERE state = 'pending' AND org_id = ");
+    sql.bind(org.clone()).push(" AND inviter_id IN (").bind_all(ids(leaving)).push(") ORDER BY id");
+    let sent: HashMap<InviteId, UserId> = sql.fetch_all(tx).await?.into_iter().collect();
+    let invites: Vec<InviteId> = sent.keys().copied().collect();
+    let (ended, _) = super::invites::end_orgs(tx, &invites, InviteState::Revoked).await?;
+    for inviter in ended.iter().filter_map(|id| sent.get(id)) {
+        *counts.entry(*inviter).or_default() += 1;
+    }
     let mut theirs = Sql::new("state = 'pending' AND (invitee_id IN (");
     theirs.bind_all(ids(leaving)).push(") OR inviter_id IN (").bind_all(ids(leaving));
     theirs.push(")) AND group_id IN (SELECT id FROM groups WHERE org_id = ").bind(org).push(")");
@@ -207,7 +246,6 @@ async fn revoke_invites(tx: &mut Tx, org: Arg, leaving: &[UserId]) -> Result<Has
     let mut sql = Sql::new("UPDATE group_invites SET state = 'revoked' WHERE ");
     sql.append(&theirs).push(" RETURNING invitee_id, inviter_id");
     let revoked: Vec<(Option<UserId>, UserId)> = sql.fetch_all(tx).await?;
-    let mut counts = HashMap::new();
     for (invitee, inviter) in revoked {
         let who = invitee.filter(|id| leaving.binary_search(id).is_ok()).unwrap_or(inviter);
         *counts.entry(who).or_default() += 1;

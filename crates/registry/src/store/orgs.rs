@@ -82,6 +82,7 @@ pub(crate) async fn update(tx: &mut Tx, permit: &Permit<Administer, OrgId>, org:
 /// Deletes an organisation whose groups are gone already.
 pub(crate) async fn delete(tx: &mut Tx, permit: &Permit<Own, OrgId>) -> Result<()> {
     let id = permit.target();
+    super::invites::delete_of_org(tx, permit).await?;
     rows!(tx, sqlx::query("DELETE FROM access_tokens WHERE org_id = $1").bind(id))?;
     rows!(tx, sqlx::query("DELETE FROM org_memberships WHERE org_id = $1").bind(id))?;
     rows!(tx, sqlx::query("DELETE FROM orgs WHERE id = $1").bind(id))?;

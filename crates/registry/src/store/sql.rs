@@ -21,6 +21,7 @@ pub(crate) enum Arg {
     Id(Uuid),
     Int(i64),
     Text(String),
+    Bytes(Vec<u8>),
     /// JSON text; bound as JSONB on PostgreSQL.
     Json(String),
     Time(Timestamp),
@@ -36,6 +37,7 @@ macro_rules! bound {
                 Arg::Id(id) => query.bind(*id),
                 Arg::Int(number) => query.bind(*number),
                 Arg::Text(text) => query.bind(text.clone()),
+                Arg::Bytes(bytes) => query.bind(bytes.clone()),
                 Arg::Json(text) => query.bind(RawJson(text.clone())),
                 Arg::Time(time) => query.bind(*time),
             };

@@ -7,7 +7,7 @@ use super::{
     sql::{Arg, RawJson, Sql},
 };
 use crate::{
-    access::{AccountPermit, PlatformPermit, RegistrationPermit, SelfPermit},
+    access::{AccountPermit, PlatformPermit, RegistrationPermit, SelfPermit, Via},
     actor::PlatformRole,
     clock::Timestamp,
     error::{Error, Result},
@@ -53,15 +53,29 @@ pub(crate) async fn get(conn: &mut Conn, permit: &AccountPermit) -> Result<User>
 
 pub(crate) async fn insert(
     tx: &mut Tx,
-    _: &RegistrationPermit,
+    permit: &RegistrationPermit,
     user: &User,
     password_hash: &str,
 ) -> Result<()> {
+    // People who make themselves an account have not shown that the address is theirs.
+    let verified_at = (permit.via() != Via::Public).then_some(user.created_at);
     rows!(tx, sqlx::query(
-        "INSERT INTO users (id, email, password_hash, status, platform_role, metadata, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
+        "INSERT INTO users (id, email, password_hash, status, platform_role, metadata, created_at, updated_at, verified_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
         .bind(user.id).bind(user.email.as_str()).bind(password_hash).bind(user.status.as_str())
         .bind(user.platform_role.map(PlatformRole::as_str)).bind(RawJson(user.metadata.to_text()))
-        .bind(user.created_at).bind(user.updated_at))?;
+        .bind(user.created_at).bind(user.updated_at).bind(verified_at))?;
+    Ok(())
+}
+
+/// The person has shown that the account's address is theirs.
+pub(crate) async fn verify(tx: &mut Tx, permit: &SelfPermit) -> Result<()> {
+    let now = tx.now();
+    rows!(
+        tx,
+        sqlx::query("UPDATE users SET verified_at = COALESCE(verified_at, $2) WHERE id = $1")
+            .bind(permit.user())
+            .bind(now)
+    )?;
     Ok(())
 }
 

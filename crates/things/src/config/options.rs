@@ -106,6 +106,12 @@ pub(crate) const OPTIONS: &[Opt] = &[
     unset("tls_key", "\"things.key\"", "A PEM file with the certificate's private key.").flag("FILE"),
     text("registration", "\"closed\"", "Whether anybody may make themselves an account: `open` or `closed`."),
     number("session_days", "14", "How many days a log-in lasts: 1 to 365."),
+    number(
+        "invite_days",
+        "7",
+        "How many days an invite can be answered, from when it was sent or resent: 1 to 30. The groups' part of an \
+         organisation's invite has as long again once that is accepted.",
+    ),
     text(
         "keys.readback",
         "\"editor\"",
@@ -121,6 +127,12 @@ pub(crate) const OPTIONS: &[Opt] = &[
          no limit.",
     ),
     number("limits.burst", "400", "Requests that one of them may make at once: from 1."),
+    number("limits.invites_per_hour", "1000", "How many invites one person may send in an hour: 1 to 100000."),
+    number(
+        "limits.pending_invites",
+        "2000",
+        "How many invites to one organisation or group may wait for an answer: 1 to 1000000.",
+    ),
     number("limits.head_seconds", "10", "How long a request's head may take to arrive: 1 to 600."),
     number("limits.body_seconds", "30", "How long a request's body may take to arrive: 1 to 600."),
     number("limits.idle_seconds", "60", "How long a connection may stay open without traffic: 1 to 3600."),

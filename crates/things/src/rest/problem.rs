@@ -43,6 +43,22 @@ pub(crate) struct ProblemBody {
     request_id: String,
 }
 
+/// What went wrong with one item of a request whose others succeeded.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ItemProblem {
+    /// A stable reference to the kind of problem; following it explains the kind.
+    #[schema(example = "/problems/already-member")]
+    r#type: String,
+    /// The kind in a few words.
+    title: &'static str,
+    /// What is wrong and what to do about it.
+    detail: String,
+    /// Messages by field.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(required = false)]
+    errors: BTreeMap<String, String>,
+}
+
 /// A request that did not succeed, and why.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -114,6 +130,27 @@ impl Problem {
         self
     }
 
+    /// Calls fields as the request does, where it differs from the registry.
+    #[must_use]
+    pub(crate) fn naming(mut self, name: impl Fn(String) -> String) -> Self {
+        self.errors = self.errors.into_iter().map(|(field, message)| (name(field), message)).collect();
+        self
+    }
+
+    /// As what became of one item: what is about the whole request is told with that.
+    pub(crate) fn of_item(self) -> ItemProblem {
+        ItemProblem {
+            r#type: self.reference(),
+            title: self.kind.title,
+            detail: self.detail,
+            errors: self.errors,
+        }
+    }
+
+    fn reference(&self) -> String {
+        format!("/problems/{}", self.kind.code)
+    }
+
     /// Writes it out under the request's id, and logs what the client is not shown.
     pub(crate) fn render(self, request_id: &str) -> Response {
         if let Some(source) = &self.source {
@@ -121,7 +158,7 @@ impl Problem {
         }
         let status = self.kind.status;
         let body = ProblemBody {
-            r#type: format!("/problems/{}", self.kind.code),
+            r#type: self.reference(),
             title: self.kind.title,
             status: status.as_u16(),
             error: self.detail.clone(),
@@ -224,6 +261,11 @@ fn clash(conflict: &Conflict, detail: String) -> Problem {
         ConflictKind::AlreadyMember => &kinds::ALREADY_MEMBER,
         ConflictKind::NotInOrg => &kinds::NOT_IN_ORGANISATION,
         ConflictKind::NotAMember => &kinds::NOT_A_MEMBER,
+        ConflictKind::AlreadyInvited => &kinds::ALREADY_INVITED,
+        ConflictKind::InvitedTooOften => &kinds::INVITED_TOO_OFTEN,
+        ConflictKind::InviteClosed(_) => &kinds::INVITE_CLOSED,
+        ConflictKind::InviteNoLongerValid => &kinds::INVITE_NO_LONGER_VALID,
+        ConflictKind::InviteSleeps => &kinds::INVITE_SLEEPS,
         ConflictKind::EmailTaken => &kinds::EMAIL_TAKEN,
         ConflictKind::TooManyTokens => &kinds::TOO_MANY_TOKENS,
         ConflictKind::LastPlatformAdmin => &kinds::LAST_PLATFORM_ADMIN,
@@ -261,6 +303,11 @@ mod tests {
             ConflictKind::AlreadyMember,
             ConflictKind::NotInOrg,
             ConflictKind::NotAMember,
+            ConflictKind::AlreadyInvited,
+            ConflictKind::InvitedTooOften,
+            ConflictKind::InviteClosed(registry::InviteState::Revoked),
+            ConflictKind::InviteNoLongerValid,
+            ConflictKind::InviteSleeps,
             ConflictKind::EmailTaken,
             ConflictKind::TooManyTokens,
             ConflictKind::LastPlatformAdmin,

@@ -41,7 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// An account.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = User)]
-struct UserBody {
+pub(super) struct UserBody {
     id: Uuid,
     #[schema(value_type = String, format = Email)]
     email: Email,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use registry::{TokenId, UserId};
+use registry::{InviteId, InviteKind, TokenId, UserId};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use things::rest;
@@ -23,6 +23,8 @@ pub struct Row {
     pub note: &'static str,
     pub fresh: Fresh,
     pub about: About,
+    /// Which invite, to whom it is about, the path or the answer has.
+    pub invite: Option<InviteKind>,
     query: &'static str,
     body: fn(&At) -> Value,
 }
@@ -70,6 +72,9 @@ pub struct At {
     pub password: &'static str,
     /// Of a request for a new password.
     pub ticket: String,
+    pub invite: InviteId,
+    /// Of a platform invite.
+    pub secret: String,
 }
 
 impl At {
@@ -97,6 +102,8 @@ impl At {
             key: stage.thing_key.expose().to_owned(),
             password: ROOT_PASSWORD,
             ticket: String::new(),
+            invite: InviteId::from(person.id.uuid()),
+            secret: String::new(),
         };
         // Those who are shut out, and things, have no tokens to be asked about.
         if row.operation.contains(" /keys") && row.operation != "POST /keys" {
@@ -105,6 +112,24 @@ impl At {
         }
         if row.operation.ends_with("/password/reset") {
             at.ticket = stage.reset_ticket(&person).await.expose().to_owned();
+        }
+        if let Some(kind) = row.invite {
+            // Those who are shut out cannot be invited.
+            let invitee = if persona == Persona::Disabled { &stage.bystander } else { &person };
+            at.invite = match (kind, row.about) {
+                (InviteKind::Platform, _) => stage.invite_somebody().await.0,
+                // One's own leads to where one has no role yet.
+                (kind, About::Oneself) => stage.invite_from_afar(kind, invitee).await,
+                (InviteKind::Org, _) => stage.invite_to_org(place.org, &person).await,
+                (InviteKind::Group, _) => stage.invite_to_group(place.group, &person).await,
+            };
+        }
+        if row.operation.ends_with("/resend") {
+            stage.server.clock.advance(registry::InviteLimits::RESEND_PAUSE);
+        }
+        if row.operation.ends_with("/register/invite/{secret}") {
+            let (_, email) = stage.invite_somebody().await;
+            at.secret = stage.server.invite_secret(email.as_str()).await.expose().to_owned();
         }
         at
     }
@@ -122,7 +147,8 @@ impl At {
                 ("{id}", "things") => ids.push(self.place.thing.to_string()),
                 ("{id}", "users") | ("{user}", _) => ids.push(self.user.to_string()),
                 ("{id}", "keys") => ids.push(self.token.to_string()),
-                ("{code}" | "{file}", _) => {}
+                ("{id}", "invites") => ids.push(self.invite.to_string()),
+                ("{code}" | "{file}" | "{secret}", _) => {}
                 _ if segment.starts_with('{') => panic!("whose id is {segment}?"),
                 _ => {}
             }
@@ -134,7 +160,7 @@ impl At {
 impl Row {
     /// An operation; `body` is `null` for none.
     pub fn new(operation: &'static str, fresh: Fresh, body: fn(&At) -> Value) -> Self {
-        Self { operation, note: "", fresh, about: About::Bystander, query: "", body }
+        Self { operation, note: "", fresh, about: About::Bystander, invite: None, query: "", body }
     }
 
     /// One that changes nothing.
@@ -157,6 +183,11 @@ impl Row {
         Self { about, ..self }
     }
 
+    /// With an invite of this kind to whom it is about.
+    pub fn invite(self, kind: InviteKind) -> Self {
+        Self { invite: Some(kind), ..self }
+    }
+
     /// What tells it apart from others of the same operation.
     pub fn note(self, note: &'static str) -> Self {
         Self { note, ..self }
@@ -174,6 +205,7 @@ impl Row {
         let segments = path.split('/').map(|segment| match segment {
             "{code}" => "not-found",
             "{file}" => "swagger-ui.css",
+            "{secret}" => &at.secret,
             segment if segment.starts_with('{') => ids.next().unwrap(),
             segment => segment,
         });
@@ -203,7 +235,9 @@ impl Row {
 
     /// Whether anybody may ask, with or without a credential: the document says so.
     pub fn is_public(&self) -> bool {
-        UNLISTED.contains(&self.operation) || security(self.operation) == json!([{}])
+        let needed = security(self.operation);
+        UNLISTED.contains(&self.operation)
+            || needed.as_array().is_some_and(|needed| needed.contains(&json!({})))
     }
 
     /// Whether it is for things and not for people.

@@ -1,9 +1,10 @@
 //! The rows of the matrix, in the order of the specification.
 
+use registry::InviteKind;
 use serde_json::{Value, json};
 
 use crate::{
-    row::{About, Fresh, Row},
+    row::{About, At, Fresh, Row},
     stage::{Place, unique},
 };
 
@@ -13,7 +14,7 @@ pub const UNLISTED: [&str; 5] = ["GET /", "GET /docs", "GET /docs/", "GET /docs/
 
 /// All of them.
 pub fn rows() -> Vec<Row> {
-    [identity(), orgs(), groups(), profiles(), things(), operations()].concat()
+    [identity(), orgs(), groups(), invites(), answers(), profiles(), things(), operations()].concat()
 }
 
 fn identity() -> Vec<Row> {
@@ -130,6 +131,108 @@ fn groups() -> Vec<Row> {
         Row::new("POST /groups/{id}/owner", Fresh::Group, |at| json!({ "member_id": at.user }))
             .about(About::Member),
     ]
+}
+
+fn invites() -> Vec<Row> {
+    let about = |row: Row, kind| row.about(About::Somebody).invite(kind);
+    let own = |row: Row| row.about(About::Oneself).invite(InviteKind::Org);
+    vec![
+        Row::new(
+            "POST /orgs/{id}/invites",
+            Fresh::Nothing,
+            |at| json!({ "email": at.email, "role": "editor" }),
+        )
+        .about(About::Somebody),
+        Row::new(
+            "POST /orgs/{id}/invites",
+            Fresh::Nothing,
+            |_| json!([{ "email": email(), "role": "admin" }, { "email": email(), "role": "viewer" }]),
+        )
+        .note("without accounts"),
+        Row::new("POST /orgs/{id}/invites", Fresh::Nothing, |at| {
+            json!({
+                "email": at.email,
+                "role": "viewer",
+                "group_invites": [{ "group_id": at.place.group, "member_role": "viewer" }],
+            })
+        })
+        .note("with a group")
+        .about(About::Somebody),
+        about(Row::list("GET /orgs/{id}/invites"), InviteKind::Org),
+        about(Row::search("POST /orgs/{id}/invites/search"), InviteKind::Org),
+        Row::new(
+            "POST /groups/{id}/invites",
+            Fresh::Group,
+            |at| json!({ "email": at.email, "role": "editor" }),
+        )
+        .about(About::Newcomer),
+        Row::new(
+            "POST /groups/{id}/invites",
+            Fresh::Group,
+            |at| json!([{ "email": at.email, "role": "admin" }]),
+        )
+        .note("as an admin")
+        .about(About::Newcomer),
+        about(Row::list("GET /groups/{id}/invites"), InviteKind::Group),
+        about(Row::search("POST /groups/{id}/invites/search"), InviteKind::Group),
+        own(Row::list("GET /users/{id}/invites/received")).note("one's own"),
+        about(Row::list("GET /users/{id}/invites/received"), InviteKind::Org).note("another's"),
+        own(Row::search("POST /users/{id}/invites/received/search")).note("one's own"),
+        Row::list("GET /users/{id}/invites/sent").note("one's own").about(About::Oneself),
+        Row::list("GET /users/{id}/invites/sent").note("another's"),
+        Row::search("POST /users/{id}/invites/sent/search").note("one's own").about(About::Oneself),
+        about(Row::list("GET /invites"), InviteKind::Group),
+        about(Row::search("POST /invites/search"), InviteKind::Org),
+        Row::new("POST /invites", Fresh::Nothing, |_| json!({ "email": email() })),
+        Row::new(
+            "POST /invites",
+            Fresh::Nothing,
+            |at| json!({ "email": email(), "org_id": at.place.org, "role": "viewer" }),
+        )
+        .note("to an org"),
+    ]
+}
+
+fn answers() -> Vec<Row> {
+    let none: fn(&At) -> Value = |_| Value::Null;
+    let mut rows = Vec::new();
+    for (kind, note) in [
+        (InviteKind::Org, "to the org"),
+        (InviteKind::Group, "to the group"),
+        (InviteKind::Platform, "to the platform"),
+    ] {
+        for operation in [
+            "GET /invites/{id}",
+            "DELETE /invites/{id}",
+            "POST /invites/{id}/accept",
+            "POST /invites/{id}/decline",
+            "POST /invites/{id}/resend",
+        ] {
+            rows.push(
+                Row::new(operation, Fresh::Nothing, none).note(note).about(About::Somebody).invite(kind),
+            );
+        }
+    }
+    for (kind, note) in [(InviteKind::Org, "one's own, org"), (InviteKind::Group, "one's own, group")] {
+        for operation in [
+            "GET /invites/{id}",
+            "DELETE /invites/{id}",
+            "POST /invites/{id}/accept",
+            "POST /invites/{id}/decline",
+            "POST /invites/{id}/resend",
+        ] {
+            rows.push(
+                Row::new(operation, Fresh::Nothing, none).note(note).about(About::Oneself).invite(kind),
+            );
+        }
+    }
+    rows.sort_by_key(|row| row.operation);
+    rows.extend([
+        Row::read("GET /register/invite/{secret}"),
+        Row::new("POST /register/invite/{secret}", Fresh::Nothing, |at| json!({ "password": at.password })),
+        Row::new("POST /register/invite/{secret}", Fresh::Nothing, none).note("to another's address"),
+    ]);
+    rows
 }
 
 fn profiles() -> Vec<Row> {

@@ -6,8 +6,9 @@ use std::{
 };
 
 use registry::{
-    Actor, Call, GroupId, MemberRef, NewMember, NewOrg, NewToken, OrgId, Password, PlatformRole, ProfileId,
-    Role, Secret, ThingId, TokenId, UserId, Within,
+    Actor, Call, GroupId, InviteId, InviteKind, InviteMode, Invited, MemberRef, NewGroupInvite, NewMember,
+    NewOrg, NewOrgInvite, NewToken, OrgId, Password, PlatformRole, ProfileId, Role, Secret, ThingId, TokenId,
+    UserId, Within,
     groups::NewGroup,
     profiles::{NewProfile, ProfileConfig},
     text::Email,
@@ -158,6 +159,49 @@ impl<'a> People<'a> {
         self.server.registry.disable_user(&self.root, person.id).await.unwrap();
     }
 
+    /// An invite to an organisation, from somebody of whom no request is.
+    pub async fn invite_to_org(&self, org: OrgId, person: &Person) -> InviteId {
+        let new = NewOrgInvite {
+            email: person.email.clone(),
+            role: Role::Viewer,
+            groups: Vec::new(),
+            mode: InviteMode::Ask,
+            redirect_path: None,
+        };
+        let made = self.server.registry.create_org_invites(&self.root, org, &[new], false).await.unwrap();
+        invited(&made)
+    }
+
+    /// An invite to a group; the person comes into its organisation for it.
+    pub async fn invite_to_group(&self, group: GroupId, person: &Person) -> InviteId {
+        let registry = &self.server.registry;
+        let org = registry.view_group(&self.root, group).await.unwrap().org_id;
+        // Members already stay what they are.
+        let _ = registry.add_org_members(&self.root, org, &[member(person, Role::Viewer)]).await;
+        let new = NewGroupInvite { email: person.email.clone(), role: Role::Viewer, redirect_path: None };
+        invited(&registry.create_group_invites(&self.root, group, &[new], false).await.unwrap())
+    }
+
+    /// An invite to a new organisation, or to a group of it, of which the person knows nothing.
+    pub async fn invite_from_afar(&self, kind: InviteKind, person: &Person) -> InviteId {
+        let org = self.org_by(&self.root).await;
+        match kind {
+            InviteKind::Org => self.invite_to_org(org, person).await,
+            InviteKind::Group => {
+                let group = self.bare_groups(org, 1).await[0];
+                self.invite_to_group(group, person).await
+            }
+            InviteKind::Platform => unreachable!("it is to nobody"),
+        }
+    }
+
+    /// An invite to the platform for somebody who has no account.
+    pub async fn invite_somebody(&self) -> (InviteId, Email) {
+        let email = address("nobody");
+        let invite = self.server.registry.create_platform_invite(&self.root, &email, None).await.unwrap();
+        (invite.id, email)
+    }
+
     /// An organisation with everybody who is in one.
     pub async fn org(&self) -> OrgId {
         let org = self.org_of(&self.org_owner).await;
@@ -178,9 +222,13 @@ impl<'a> People<'a> {
     }
 
     async fn org_of(&self, owner: &Person) -> OrgId {
+        self.org_by(&owner.call()).await
+    }
+
+    async fn org_by(&self, owner: &Call) -> OrgId {
         let name = named("org");
         let new = NewOrg { id: None, name, description: Default::default(), metadata: Default::default() };
-        self.server.registry.create_org(&owner.call(), &new).await.unwrap().id
+        self.server.registry.create_org(owner, &new).await.unwrap().id
     }
 
     /// Groups of an organisation with everybody who is in one, empty otherwise.
@@ -353,8 +401,20 @@ fn member(person: &Person, role: Role) -> NewMember {
     NewMember { who: MemberRef::Id(person.id), role }
 }
 
+/// The only one of these, which was made.
+fn invited(made: &[Invited]) -> InviteId {
+    match made {
+        [Invited::Made(invite)] => invite.id,
+        other => panic!("{other:?} is no invite"),
+    }
+}
+
+fn address(name: &str) -> Email {
+    Email::try_from(format!("{}@example.com", unique(name).replace(' ', "-")).as_str()).unwrap()
+}
+
 async fn person(server: &Running, root: &Call, name: &str, role: Option<PlatformRole>) -> Person {
-    let email = Email::try_from(format!("{}@example.com", unique(name).replace(' ', "-")).as_str()).unwrap();
+    let email = address(name);
     let password = Password::try_from(Secret::new(ROOT_PASSWORD)).unwrap();
     server.registry.create_user(root, &email, &password, &Default::default(), role).await.unwrap();
     let session = server.log_in(email.as_str(), ROOT_PASSWORD).await;

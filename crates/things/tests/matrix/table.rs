@@ -17,8 +17,8 @@ use crate::{
 };
 
 const LEGEND: &str = "\
-- a list without what it was asked about: the home's org, group, profile, thing; the member, account or
-  token in question; for the journal, an entry about the home's group
+- a list without what it was asked about: the home's org, group, profile, thing; the member, account,
+  token or invite in question; for the journal, an entry about the home's group
 @ shows somebody's e-mail address    * shows a secret: a key, a token
 
 ";
@@ -96,7 +96,7 @@ async fn places(fresh: Fresh, stage: &Stage<'_>) -> Vec<Place> {
 
 fn line(operation: &str, note: &str, cells: &[String]) -> String {
     let what = if note.is_empty() { operation.to_owned() } else { format!("{operation} ({note})") };
-    let mut line = format!("{what:<42}");
+    let mut line = format!("{what:<52}");
     for cell in cells {
         write!(line, " {cell:<8}").unwrap();
     }
@@ -122,6 +122,7 @@ fn cell(reply: &Reply, at: &At) -> String {
             ("org_memberships", at.user.uuid()),
             ("group_memberships", at.user.uuid()),
             ("keys", at.token.uuid()),
+            ("invites", at.invite.uuid()),
             ("entries", at.place.group.uuid()),
         ];
         let (list, id) = asked_about.iter().find(|(list, _)| body.get(list).is_some()).unwrap();
@@ -132,7 +133,7 @@ fn cell(reply: &Reply, at: &At) -> String {
     if reply.text.contains("@example.com") {
         cell.push('@');
     }
-    if ["thk_", "ses_", "pat_", "rst_"].iter().any(|prefix| reply.text.contains(prefix)) {
+    if ["thk_", "ses_", "pat_", "rst_", "inv_"].iter().any(|prefix| reply.text.contains(prefix)) {
         cell.push('*');
     }
     cell

@@ -199,6 +199,11 @@ fn cases(home: &Place) -> Vec<Case> {
             group.clone(),
             |_, id| json!({ "name": "bound", "scopes": ["read", format!("group:{id}")] }),
         ),
+        (
+            "POST /invites",
+            org.clone(),
+            |_, id| json!({ "email": "somebody@example.com", "role": "viewer", "org_id": id }),
+        ),
         ("POST /journal/search", org, |_, id| json!({ "org": id })),
         ("POST /journal/search", group, |_, id| json!({ "group": id })),
     ]

@@ -18,6 +18,7 @@ use std::{sync::Arc, time::Duration};
 
 use registry::{
     Call, Clock, NewOrg, Password, Registry, Secret, Settings, Timestamp,
+    secret::Prefix,
     text::{Email, OrgName},
 };
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
@@ -156,6 +157,22 @@ impl Running {
             metadata: Default::default(),
         };
         self.registry.create_org(&call, &new).await.unwrap().id.to_string()
+    }
+
+    /// The secret that the platform invite to this address has from now on: the one it was mailed with
+    /// is known to nobody else.
+    pub async fn invite_secret(&self, address: &str) -> Secret {
+        let secret = Secret::generate(Prefix::Invite).unwrap();
+        let hex: String = secret.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = match self.database.engine {
+            Engine::Sqlite => format!("x'{hex}'"),
+            Engine::Postgres => format!("decode('{hex}', 'hex')"),
+        };
+        let those = format!("WHERE invitee_email = '{address}' AND state = 'pending'");
+        let found = self.database.number(format!("SELECT count(*) FROM platform_invites {those}")).await;
+        assert_eq!(found, 1, "platform invites to {address}");
+        self.database.execute(format!("UPDATE platform_invites SET digest = {digest} {those}")).await;
+        secret
     }
 
     /// A client with this token.

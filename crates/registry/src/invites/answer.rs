@@ -1,0 +1,426 @@
+//! What happens to an invite: it is accepted, declined, withdrawn, sent again, or nobody answers.
+//!
+//! Each takes the locks of where the invite leads before it reads anything: so of all who come at once
+//! one wins, and the inviter's role, the invitee's membership and the invite are seen as they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Invite, InviteKind, InviteLimits, InviteState,
+    life::{self, Accepted, Fate, Pending, Refusal, Standing},
+};
+use crate::{
+    Registry,
+    access::{self, Administer, Answer, InviteFacts, InvitePermit, Permit, Role, Withdraw},
+    actor::Call,
+    clock::Timestamp,
+    error::{ConflictKind, Error, Result},
+    ids::{GroupId, InviteId, OrgId, UserId},
+    journal::{self, Changes, Entry, Subject},
+    secret::{Prefix, Secret},
+    store::{
+        self, Tx, lock,
+        lock::{GroupLock, OrgLock},
+    },
+    text::Email,
+};
+
+/// How accepting ended, once it changed something: an invite that can never be accepted again is revoked
+/// by the attempt, and the caller is told why.
+#[derive(Serialize, Deserialize)]
+enum Answered {
+    Joined(Box<Invite>),
+    Void(ConflictKind),
+}
+
+impl Registry {
+    /// The invitee joins: the membership and the invite's state are one change. Accepting an
+    /// organisation's invite wakes the group invites that sleep on it, and on others to the same
+    /// organisation, which end by that.
+    pub async fn accept_invite(&self, call: &Call, id: InviteId) -> Result<Invite> {
+        let facts = self.locate_invite(call, id).await?;
+        let answered = use_case!(self, call, |tx| {
+            self.lock_invite(&mut tx, &facts, OrgLock::Change).await?;
+            let permit = access::answer(&mut tx, call, id).await?;
+            let (entries, answered) = match permit.place() {
+                (Some(org), Some(group)) => self.accept_group(&mut tx, call, &permit, org, group).await?,
+                (Some(org), None) => self.accept_org(&mut tx, call, &permit, org).await?,
+                // A platform invite is answered by its secret, so nobody is its invitee.
+                (None, _) => return Err(Error::NotFound),
+            };
+            journal::commit(self, tx, call, entries, answered).await
+        })?;
+        match answered {
+            Answered::Joined(invite) => Ok(*invite),
+            Answered::Void(kind) => Err(Error::conflict(kind)),
+        }
+    }
+
+    async fn accept_group(
+        &self,
+        tx: &mut Tx,
+        call: &Call,
+        permit: &InvitePermit<Answer>,
+        org: OrgId,
+        group: GroupId,
+    ) -> Result<(Vec<Entry>, Answered)> {
+        let now = tx.moment(&self.db.clock).await?;
+        let invite = store::invites::view(tx, permit, now).await?;
+        let standing = Standing {
+            inviter: access::roles_of(tx, invite.inviter_id, &[group]).await?.get(&group).copied(),
+            member: store::memberships::is_member(tx, permit, group).await?,
+            eligible: store::org_memberships::is_member(tx, permit, org).await?,
+        };
+        let accepted = match pending(&invite)?.accept(now, standing) {
+            Ok(accepted) => accepted,
+            Err(Refusal::Closed(state)) => return Err(closed(state)),
+            Err(Refusal::Void(kind)) => {
+                store::invites::end_groups(tx, &[invite.id], InviteState::Revoked).await?;
+                return Ok((vec![on(permit, "invite.revoked", &invite)], Answered::Void(kind)));
+            }
+        };
+        if !store::invites::answer_group(tx, permit, accepted, now).await? {
+            return Err(closed(store::invites::view(tx, permit, now).await?.state));
+        }
+        store::memberships::join(tx, permit, group, accepted).await?;
+        let entries =
+            vec![on(permit, "invite.accepted", &invite), joined(permit, (org, Some(group)), call, accepted)?];
+        Ok((entries, Answered::Joined(Box::new(Invite { state: InviteState::Accepted, ..invite }))))
+    }
+
+    async fn accept_org(
+        &self,
+        tx: &mut Tx,
+        call: &Call,
+        permit: &InvitePermit<Answer>,
+        org: OrgId,
+    ) -> Result<(Vec<Entry>, Answered)> {
+        let now = tx.moment(&self.db.clock).await?;
+        let invite = store::invites::view(tx, permit, now).await?;
+        let standing = Standing {
+            inviter: access::roles_of(tx, invite.inviter_id, &[org]).await?.get(&org).copied(),
+            member: store::org_memberships::is_member(tx, permit, org).await?,
+            eligible: true,
+        };
+        let accepted = match pending(&invite)?.accept(now, standing) {
+            Ok(accepted) => accepted,
+            Err(Refusal::Closed(state)) => return Err(closed(state)),
+            Err(Refusal::Void(kind)) => {
+                let mut entries = vec![on(permit, "invite.revoked", &invite)];
+                let (_, sleepers) = store::invites::end_orgs(tx, &[invite.id], InviteState::Revoked).await?;
+                entries.extend(ended_sleepers(permit, "invite.revoked", &sleepers));
+                return Ok((entries, Answered::Void(kind)));
+            }
+        };
+        let sleepers = store::invites::sleepers_of(tx, org, permit.actor()).await?;
+        if !store::invites::answer_org(tx, permit, accepted, now).await? {
+            return Err(closed(store::invites::view(tx, permit, now).await?.state));
+        }
+        store::org_memberships::join(tx, permit, org, accepted).await?;
+        let mut entries =
+            vec![on(permit, "invite.accepted", &invite), joined(permit, (org, None), call, accepted)?];
+        entries.extend(self.wake(tx, call, permit, org, &sleepers, now).await?);
+        let others = store::invites::other_pending(tx, permit, org).await?;
+        let (others, orphans) = store::invites::end_orgs(tx, &others, InviteState::Revoked).await?;
+        entries.extend(others.iter().map(|id| on_id(permit, "invite.revoked", *id)));
+        entries.extend(ended_sleepers(permit, "invite.revoked", &orphans));
+        let invite = Invite { state: InviteState::Accepted, group_invites: Vec::new(), ..invite };
+        Ok((entries, Answered::Joined(Box::new(invite))))
+    }
+
+    /// Decides about the group invites that slept, one by one, and does it.
+    async fn wake(
+        &self,
+        tx: &mut Tx,
+        call: &Call,
+        permit: &InvitePermit<Answer>,
+        org: OrgId,
+        sleepers: &[life::Sleeper],
+        now: Timestamp,
+    ) -> Result<Vec<Entry>> {
+        let groups: BTreeSet<GroupId> = sleepers.iter().map(|sleeper| sleeper.group).collect();
+        let groups: Vec<GroupId> = groups.into_iter().collect();
+        store::invites::expire_own(tx, permit, &groups, now).await?;
+        let already = store::invites::already(tx, permit.actor(), &groups, now).await?;
+        let mut roles: BTreeMap<UserId, BTreeMap<GroupId, Role>> = BTreeMap::new();
+        for sleeper in sleepers {
+            if !roles.contains_key(&sleeper.inviter) {
+                roles.insert(sleeper.inviter, access::roles_of(tx, sleeper.inviter, &groups).await?);
+            }
+        }
+        let fates = life::wake(
+            sleepers,
+            |group| already.get(&group).copied().unwrap_or_default(),
+            |inviter, group| roles.get(&inviter).and_then(|theirs| theirs.get(&group)).copied(),
+        );
+        let ids = |wanted: fn(&Fate) -> bool| -> Vec<InviteId> {
+            fates.iter().filter(|(_, fate)| wanted(fate)).map(|(id, _)| *id).collect()
+        };
+        let again = now.after(self.invites.life);
+        let woken = ids(|fate| *fate == Fate::Wakes);
+        store::invites::wake_groups(tx, permit, &woken, InviteState::Pending, again).await?;
+        let joining = ids(|fate| matches!(fate, Fate::Joins(_)));
+        store::invites::wake_groups(tx, permit, &joining, InviteState::Accepted, again).await?;
+        store::invites::end_groups(tx, &ids(|fate| *fate == Fate::Revoked), InviteState::Revoked).await?;
+        let mut entries = Vec::new();
+        for sleeper in sleepers {
+            let action = match fates.get(&sleeper.id) {
+                Some(Fate::Wakes) => "invite.woken",
+                Some(Fate::Joins(accepted)) => {
+                    store::memberships::join(tx, permit, sleeper.group, *accepted).await?;
+                    entries.push(joined(permit, (org, Some(sleeper.group)), call, *accepted)?);
+                    "invite.accepted"
+                }
+                Some(Fate::Revoked) | None => "invite.revoked",
+            };
+            entries.push(on_id(permit, action, sleeper.id).in_group(sleeper.group));
+        }
+        Ok(entries)
+    }
+
+    /// The invitee says no. Allowed after expiry too, on purpose: it only ever removes.
+    pub async fn decline_invite(&self, call: &Call, id: InviteId) -> Result<()> {
+        let facts = self.locate_invite(call, id).await?;
+        use_case!(self, call, |tx| {
+            self.lock_invite(&mut tx, &facts, OrgLock::Share).await?;
+            let permit = access::answer(&mut tx, call, id).await?;
+            let now = tx.moment(&self.db.clock).await?;
+            let invite = store::invites::view(&mut tx, &permit, now).await?;
+            let entries = end(&mut tx, &permit, &invite, InviteState::Declined).await?;
+            journal::commit(self, tx, call, entries, ()).await
+        })
+    }
+
+    /// The inviter or an admin takes an invite back; only while it is pending.
+    pub async fn revoke_invite(&self, call: &Call, id: InviteId) -> Result<()> {
+        let facts = self.locate_invite(call, id).await?;
+        use_case!(self, call, |tx| {
+            self.lock_invite(&mut tx, &facts, OrgLock::Share).await?;
+            let permit: InvitePermit<Withdraw> = access::withdrawal(&mut tx, call, id).await?;
+            let now = tx.moment(&self.db.clock).await?;
+            let invite = store::invites::view(&mut tx, &permit, now).await?;
+            if invite.state != InviteState::Pending {
+                return Err(closed(invite.state));
+            }
+            let entries = end(&mut tx, &permit, &invite, InviteState::Revoked).await?;
+            journal::commit(self, tx, call, entries, ()).await
+        })
+    }
+
+    /// Sends a pending invite again: a new mail and a new clock, and for somebody without an account a
+    /// new secret, which ends the one before.
+    pub async fn resend_invite(&self, call: &Call, id: InviteId) -> Result<Invite> {
+        let facts = self.locate_invite(call, id).await?;
+        use_case!(self, call, |tx| {
+            self.lock_invite(&mut tx, &facts, OrgLock::Change).await?;
+            let permit: InvitePermit<Withdraw> = access::withdrawal(&mut tx, call, id).await?;
+            let now = tx.moment(&self.db.clock).await?;
+            let invite = store::invites::view(&mut tx, &permit, now).await?;
+            if invite.state != InviteState::Pending {
+                return Err(closed(invite.state));
+            }
+            if invite.kind == InviteKind::Group && invite.dormant {
+                return Err(Error::conflict(ConflictKind::InviteSleeps));
+            }
+            let mailed = store::invites::mailed_since(&mut tx, id, now.before(InviteLimits::WINDOW)).await?;
+            not_too_soon(&mailed, now)?;
+            let expires_at = now.after(self.invites.life);
+            let secret = Secret::generate(Prefix::Invite)?;
+            let done = match invite.kind {
+                InviteKind::Group => store::invites::prolong_group(&mut tx, &permit, expires_at).await?,
+                InviteKind::Org => {
+                    if invite.dormant {
+                        store::invites::renew_secret(&mut tx, &permit, &secret, expires_at).await?;
+                    }
+                    store::invites::prolong_org(&mut tx, &permit, expires_at).await?
+                }
+                InviteKind::Platform => {
+                    store::invites::prolong_carried(&mut tx, &permit, expires_at).await?;
+                    store::invites::renew_secret(&mut tx, &permit, &secret, expires_at).await?
+                }
+            };
+            if !done {
+                return Err(closed(store::invites::view(&mut tx, &permit, now).await?.state));
+            }
+            let entry = on(&permit, "invite.resent", &invite);
+            let invite = Invite { expires_at: Some(expires_at), ..invite };
+            journal::commit(self, tx, call, vec![entry], invite).await
+        })
+    }
+
+    /// Says of past-due invites that they are expired, with what slept on them. Whether one can still be
+    /// answered is decided when it is; this only tidies up. Answers how many ended.
+    pub(crate) async fn expire_invites(&self) -> Result<u64> {
+        const MOST: i64 = 1_000;
+        let call = Call::system("sweep");
+        let mut all = 0;
+        loop {
+            let ended = use_case!(self, &call, |tx| {
+                let now = tx.moment(&self.db.clock).await?;
+                let [orgs, groups, platforms] = store::invites::past_due(&mut tx, now, MOST).await?;
+                let more = [&orgs, &groups, &platforms].iter().any(|due| due.len() >= 1_000);
+                let (orgs, sleepers) = store::invites::end_orgs(&mut tx, &orgs, InviteState::Expired).await?;
+                let groups = store::invites::end_groups(&mut tx, &groups, InviteState::Expired).await?;
+                let platforms =
+                    store::invites::end_platforms(&mut tx, &platforms, InviteState::Expired).await?;
+                let mut entries = Vec::new();
+                let ids = orgs.into_iter().chain(platforms).map(|id| (id, None));
+                let in_groups = sleepers.into_iter().chain(groups).map(|(id, group)| (id, Some(group)));
+                for (id, group) in ids.chain(in_groups) {
+                    let entry = Entry::about(access::Via::System, "invite.expired", Subject::invite(id));
+                    entries.push((entry, group));
+                }
+                let places =
+                    store::invites::places(&mut tx, entries.iter().map(|(entry, _)| entry.subject.id))
+                        .await?;
+                let entries: Vec<Entry> = entries
+                    .into_iter()
+                    .map(|(entry, _)| match places.get(&entry.subject.id) {
+                        Some((org, group)) => entry.at(*org, *group),
+                        None => entry,
+                    })
+                    .collect();
+                let ended = entries.len() as u64;
+                journal::commit(self, tx, &call, entries, (ended, more)).await
+            })?;
+            all += ended.0;
+            if !ended.1 {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Where an invite leads, to take its locks by; rights are decided once they are held.
+    async fn locate_invite(&self, call: &Call, id: InviteId) -> Result<InviteFacts> {
+        call.user()?;
+        store::invites::locate(&mut self.db.read().await?, id).await?.ok_or(Error::NotFound)
+    }
+
+    /// Locks where an invite leads: the organisation, the group, or all groups that sleep on an
+    /// organisation's invite.
+    async fn lock_invite(&self, tx: &mut Tx, facts: &InviteFacts, org_lock: OrgLock) -> Result<()> {
+        match (facts.org, facts.group) {
+            (Some(org), Some(group)) => {
+                lock::org(tx, org, OrgLock::Share).await?;
+                lock::groups(tx, &[group], GroupLock::Members).await
+            }
+            (Some(org), None) => {
+                lock::org(tx, org, org_lock).await?;
+                // No invite to the organisation is made or answered meanwhile, so these are all.
+                let groups = store::invites::groups_concerned(tx, facts).await?;
+                lock::groups(tx, &groups, GroupLock::Members).await
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// An expired invite of the pair must not stand in the way of a new one, whoever sent it.
+    pub(super) async fn expire_pairs_in_org(
+        &self,
+        tx: &mut Tx,
+        permit: &Permit<Administer, OrgId>,
+        emails: &[Email],
+        now: Timestamp,
+    ) -> Result<()> {
+        let due = store::invites::due_in_org(tx, permit, emails, now).await?;
+        store::invites::end_orgs(tx, &due, InviteState::Expired).await.map(drop)
+    }
+
+    /// The same for a group.
+    pub(super) async fn expire_pairs_in_group(
+        &self,
+        tx: &mut Tx,
+        permit: &Permit<Administer, GroupId>,
+        people: &[UserId],
+        now: Timestamp,
+    ) -> Result<()> {
+        if planted!("I7: an expired invite stands in the way") {
+            return Ok(());
+        }
+        let due = store::invites::due_in_group(tx, permit, people, now).await?;
+        store::invites::end_groups(tx, &due, InviteState::Expired).await.map(drop)
+    }
+}
+
+/// The invite, if its state lets it be answered.
+fn pending(invite: &Invite) -> Result<Pending> {
+    Pending::of(invite.state, invite.invitee_role, invite.expires_at).map_err(closed)
+}
+
+pub(super) fn closed(state: InviteState) -> Error {
+    Error::conflict(ConflictKind::InviteClosed(state))
+}
+
+/// Ends an invite with all that depends on it, by whoever holds a right to.
+async fn end<A>(
+    tx: &mut Tx,
+    permit: &InvitePermit<A>,
+    invite: &Invite,
+    state: InviteState,
+) -> Result<Vec<Entry>> {
+    let action = match state {
+        InviteState::Declined => "invite.declined",
+        _ => "invite.revoked",
+    };
+    let mut entries = vec![on(permit, action, invite)];
+    let ended = match invite.kind {
+        InviteKind::Group => !store::invites::end_groups(tx, &[invite.id], state).await?.is_empty(),
+        InviteKind::Org => {
+            let (ended, sleepers) = store::invites::end_orgs(tx, &[invite.id], state).await?;
+            entries.extend(ended_sleepers(permit, action, &sleepers));
+            !ended.is_empty()
+        }
+        InviteKind::Platform => {
+            let ended = !store::invites::end_platforms(tx, &[invite.id], state).await?.is_empty();
+            let carried = store::invites::carried_by(tx, permit).await?;
+            let (carried, sleepers) = store::invites::end_orgs(tx, &carried, state).await?;
+            entries.extend(carried.iter().map(|id| on_id(permit, action, *id)));
+            entries.extend(ended_sleepers(permit, action, &sleepers));
+            ended
+        }
+    };
+    // An expired one that was said to be so already has nothing left to decline.
+    if ended { Ok(entries) } else { Err(closed(invite.state)) }
+}
+
+fn on<A>(permit: &InvitePermit<A>, action: &'static str, invite: &Invite) -> Entry {
+    on_id(permit, action, invite.id)
+}
+
+fn on_id<A>(permit: &InvitePermit<A>, action: &'static str, id: InviteId) -> Entry {
+    let (org, group) = permit.place();
+    Entry::about(permit.via(), action, Subject::invite(id)).at(org, group)
+}
+
+fn ended_sleepers<'s, A>(
+    permit: &'s InvitePermit<A>,
+    action: &'static str,
+    sleepers: &'s [(InviteId, GroupId)],
+) -> impl Iterator<Item = Entry> + 's {
+    sleepers.iter().map(move |(id, group)| on_id(permit, action, *id).in_group(*group))
+}
+
+fn joined(
+    permit: &InvitePermit<Answer>,
+    place: (OrgId, Option<GroupId>),
+    call: &Call,
+    accepted: Accepted,
+) -> Result<Entry> {
+    let entry = Entry::about(permit.via(), "member.added", Subject::user(call.user()?.id()));
+    Ok(entry.at(Some(place.0), place.1).with(Changes::default().made("role", accepted.role())))
+}
+
+fn not_too_soon(mailed: &[Timestamp], now: Timestamp) -> Result<()> {
+    let wait = match mailed {
+        [last, ..] if now.since(*last) < InviteLimits::RESEND_PAUSE => {
+            last.after(InviteLimits::RESEND_PAUSE).since(now)
+        }
+        all => match all.get(InviteLimits::PER_PAIR - 1) {
+            Some(earlier) => earlier.after(InviteLimits::WINDOW).since(now),
+            None => return Ok(()),
+        },
+    };
+    Err(Error::TooMany { retry_after: wait.max(std::time::Duration::from_secs(1)) })
+}

@@ -1,0 +1,245 @@
+//! Invites' rows, of all three kinds. The view `invites` shows them in one shape.
+
+mod list;
+mod write;
+
+pub(crate) use list::{list, view, view_by_secret};
+pub(crate) use write::{
+    NewOrgRow, NewPlatformRow, answer_group, answer_org, answer_platform, carried_by, delete_of_org,
+    due_in_group, due_in_org, end_groups, end_orgs, end_platforms, expire_own, insert_groups, insert_links,
+    insert_orgs, insert_platforms, other_pending, past_due, platform_pending, prolong_carried, prolong_group,
+    prolong_org, renew_secret, revoke_sent, wake_groups, wake_orgs,
+};
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{
+    Conn, on,
+    sql::{Arg, Sql},
+};
+use crate::{
+    access::{Administer, InviteFacts, Permit, Role},
+    clock::Timestamp,
+    error::Result,
+    ids::{GroupId, InviteId, OrgId, UserId},
+    invites::life::{Already, InviteMode, Sleeper},
+    secret::Secret,
+    text::Email,
+};
+
+/// What rights to an invite are decided by.
+pub(crate) async fn locate(conn: &mut Conn, id: InviteId) -> Result<Option<InviteFacts>> {
+    type Row = (InviteId, Option<OrgId>, Option<GroupId>, Option<UserId>, UserId);
+    let found: Option<Row> = on!(conn, conn => sqlx::query_as(
+        "SELECT id, org_id, group_id, invitee_id, inviter_id FROM invites WHERE id = $1")
+        .bind(id).fetch_optional(conn))?;
+    Ok(found.map(|(id, org, group, invitee, inviter)| InviteFacts { id, org, group, invitee, inviter }))
+}
+
+/// A platform invite that can still be used, found by its secret.
+pub(crate) struct Door {
+    pub(crate) id: InviteId,
+    pub(crate) email: Email,
+    pub(crate) org_invite: Option<InviteId>,
+}
+
+pub(crate) async fn door(conn: &mut Conn, secret: &Secret, now: Timestamp) -> Result<Option<Door>> {
+    let found: Option<(InviteId, Email, Option<InviteId>)> = on!(conn, conn => sqlx::query_as(
+        "SELECT id, invitee_email, org_invite_id FROM platform_invites WHERE digest = $1 AND state = 'pending' AND expires_at > $2")
+        .bind(secret.digest()).bind(now).fetch_optional(conn))?;
+    Ok(found.map(|(id, email, org_invite)| Door { id, email, org_invite }))
+}
+
+/// The organisations that somebody of this address is invited to, asleep.
+pub(crate) async fn orgs_waiting_for(conn: &mut Conn, email: &Email) -> Result<Vec<OrgId>> {
+    on!(conn, conn => sqlx::query_scalar(
+        "SELECT DISTINCT o.org_id FROM platform_invites p JOIN org_invites o ON o.id = p.org_invite_id WHERE p.invitee_email = $1 AND p.state = 'pending'")
+        .bind(email.as_str()).fetch_all(conn))
+}
+
+/// All group invites that sleep on pending invites of this person to this organisation.
+pub(crate) async fn sleepers_of(conn: &mut Conn, org: OrgId, invitee: UserId) -> Result<Vec<Sleeper>> {
+    let found: Vec<(InviteId, GroupId, String, UserId, String)> = on!(conn, conn => sqlx::query_as(
+        "SELECT i.id, i.group_id, i.invitee_role, i.inviter_id, o.mode FROM org_invites o \
+         JOIN dormant_group_invites d ON d.org_invite_id = o.id JOIN group_invites i ON i.id = d.group_invite_id \
+         WHERE o.org_id = $1 AND o.invitee_id = $2 AND o.state = 'pending' AND i.state = 'pending' AND i.invitee_id IS NULL ORDER BY i.id")
+        .bind(org).bind(invitee).fetch_all(conn))?;
+    Ok(found
+        .into_iter()
+        .map(|(id, group, role, inviter, mode)| Sleeper {
+            id,
+            group,
+            role: Role::parse(&role),
+            inviter,
+            mode: InviteMode::parse(&mode).unwrap_or_default(),
+        })
+        .collect())
+}
+
+/// The groups of the sleepers of these organisation invites.
+pub(crate) async fn groups_asleep(conn: &mut Conn, org_invites: &[InviteId]) -> Result<Vec<GroupId>> {
+    let mut sql = Sql::new(
+        "SELECT DISTINCT i.group_id FROM dormant_group_invites d JOIN group_invites i ON i.id = d.group_invite_id WHERE d.org_invite_id IN (",
+    );
+    sql.bind_all(ids(org_invites)).push(")");
+    let found: Vec<(GroupId,)> = sql.fetch_all(conn).await?;
+    Ok(found.into_iter().map(|(id,)| id).collect())
+}
+
+/// What a person has already in these groups.
+pub(crate) async fn already(
+    conn: &mut Conn,
+    person: UserId,
+    groups: &[GroupId],
+    now: Timestamp,
+) -> Result<BTreeMap<GroupId, Already>> {
+    let mut sql = Sql::new("SELECT group_id, 1 FROM group_memberships WHERE member_id = ");
+    sql.bind(Arg::Id(person.uuid())).push(" AND group_id IN (");
+    sql.bind_all(groups.iter().map(|id| Arg::Id(id.uuid())));
+    sql.push(") UNION ALL SELECT group_id, 2 FROM group_invites WHERE state = 'pending' AND invitee_id = ");
+    sql.bind(Arg::Id(person.uuid())).push(" AND expires_at > ").bind(Arg::Time(now));
+    sql.push(" AND group_id IN (").bind_all(groups.iter().map(|id| Arg::Id(id.uuid()))).push(")");
+    let found: Vec<(GroupId, i32)> = sql.fetch_all(conn).await?;
+    let mut already: BTreeMap<GroupId, Already> = BTreeMap::new();
+    for (group, what) in found {
+        let entry = already.entry(group).or_default();
+        match what {
+            1 => entry.member = true,
+            _ => entry.invited = true,
+        }
+    }
+    Ok(already)
+}
+
+/// Addresses that this person has invited to the organisation and who have not answered; and how often
+/// each of `emails` was invited to it since a moment, by whomever.
+pub(crate) async fn invited_to_org(
+    conn: &mut Conn,
+    permit: &Permit<Administer, OrgId>,
+    inviter: UserId,
+    emails: &[Email],
+    since: Timestamp,
+) -> Result<(BTreeSet<Email>, HashMap<Email, i64>)> {
+    let mut sql =
+        Sql::new("SELECT invitee_email, inviter_id, state, created_at FROM org_invites WHERE org_id = ");
+    sql.bind(Arg::Id(permit.target().uuid())).push(" AND (state = 'pending' OR created_at > ");
+    sql.bind(Arg::Time(since)).push(") AND invitee_email IN (");
+    sql.bind_all(emails.iter().map(|email| Arg::Text(email.as_str().to_owned()))).push(")");
+    let found: Vec<(Email, UserId, String, Timestamp)> = sql.fetch_all(conn).await?;
+    let (mut pending, mut lately) = (BTreeSet::new(), HashMap::new());
+    for (email, by, state, at) in found {
+        if at > since {
+            *lately.entry(email.clone()).or_default() += 1;
+        }
+        if by == inviter && state == "pending" {
+            pending.insert(email);
+        }
+    }
+    Ok((pending, lately))
+}
+
+/// Who of these people is invited to the group and has not answered; and how often each was invited to
+/// it since a moment.
+pub(crate) async fn invited_to_group(
+    conn: &mut Conn,
+    permit: &Permit<Administer, GroupId>,
+    people: &[UserId],
+    since: Timestamp,
+) -> Result<(BTreeSet<UserId>, HashMap<UserId, i64>)> {
+    let mut sql = Sql::new("SELECT invitee_id, state, created_at FROM group_invites WHERE group_id = ");
+    sql.bind(Arg::Id(permit.target().uuid())).push(" AND (state = 'pending' OR created_at > ");
+    sql.bind(Arg::Time(since)).push(") AND invitee_id IN (");
+    sql.bind_all(people.iter().map(|id| Arg::Id(id.uuid()))).push(")");
+    let found: Vec<(UserId, String, Option<Timestamp>)> = sql.fetch_all(conn).await?;
+    let (mut pending, mut lately) = (BTreeSet::new(), HashMap::new());
+    for (person, state, at) in found {
+        if at.is_some_and(|at| at > since) {
+            *lately.entry(person).or_default() += 1;
+        }
+        if state == "pending" {
+            pending.insert(person);
+        }
+    }
+    Ok((pending, lately))
+}
+
+/// How many invites a person has sent since a moment, and when the first of them; those that sleep on
+/// another one, or that another one sleeps on, are counted with it.
+pub(crate) async fn sent_since(
+    conn: &mut Conn,
+    inviter: UserId,
+    since: Timestamp,
+) -> Result<(i64, Option<Timestamp>)> {
+    on!(conn, conn => sqlx::query_as(
+        "SELECT count(*), min(created_at) FROM invites WHERE inviter_id = $1 AND created_at > $2 AND org_invite_id IS NULL")
+        .bind(inviter).bind(since).fetch_one(conn))
+}
+
+/// How many invites to an organisation are pending.
+pub(crate) async fn pending_in_org(
+    conn: &mut Conn,
+    permit: &Permit<Administer, OrgId>,
+    now: Timestamp,
+) -> Result<i64> {
+    on!(conn, conn => sqlx::query_scalar(
+        "SELECT count(*) FROM org_invites WHERE org_id = $1 AND state = 'pending' AND expires_at > $2")
+        .bind(permit.target()).bind(now).fetch_one(conn))
+}
+
+/// How many invites to a group are pending, those asleep aside.
+pub(crate) async fn pending_in_group(
+    conn: &mut Conn,
+    permit: &Permit<Administer, GroupId>,
+    now: Timestamp,
+) -> Result<i64> {
+    on!(conn, conn => sqlx::query_scalar(
+        "SELECT count(*) FROM group_invites WHERE group_id = $1 AND state = 'pending' AND expires_at > $2")
+        .bind(permit.target()).bind(now).fetch_one(conn))
+}
+
+/// When mails for an invite were sent since a moment, newest first: told by the journal, which has an
+/// entry for each.
+pub(crate) async fn mailed_since(conn: &mut Conn, id: InviteId, since: Timestamp) -> Result<Vec<Timestamp>> {
+    on!(conn, conn => sqlx::query_scalar(
+        "SELECT at FROM journal WHERE subject_id = $1 AND at > $2 AND action IN ('invite.created', 'invite.resent', 'invite.woken') ORDER BY id DESC")
+        .bind(id.uuid()).bind(since).fetch_all(conn))
+}
+
+fn ids(invites: &[InviteId]) -> impl Iterator<Item = Arg> {
+    invites.iter().map(|id| Arg::Id(id.uuid()))
+}
+
+/// The groups whose invites depend on an organisation's invite: those that sleep on it, and those that
+/// sleep on others of the same invitee to the same organisation.
+pub(crate) async fn groups_concerned(conn: &mut Conn, facts: &InviteFacts) -> Result<Vec<GroupId>> {
+    let mut sql = Sql::new(
+        "SELECT DISTINCT i.group_id FROM org_invites o JOIN dormant_group_invites d ON d.org_invite_id = o.id \
+         JOIN group_invites i ON i.id = d.group_invite_id WHERE o.id = ",
+    );
+    sql.bind(Arg::Id(facts.id.uuid()));
+    sql.push(" OR o.id IN (SELECT org_invite_id FROM platform_invites WHERE id = ")
+        .bind(Arg::Id(facts.id.uuid()))
+        .push(")");
+    if let (Some(org), Some(invitee)) = (facts.org, facts.invitee) {
+        sql.push(" OR (o.state = 'pending' AND o.org_id = ").bind(Arg::Id(org.uuid()));
+        sql.push(" AND o.invitee_id = ").bind(Arg::Id(invitee.uuid())).push(")");
+    }
+    let found: Vec<(GroupId,)> = sql.fetch_all(conn).await?;
+    Ok(found.into_iter().map(|(id,)| id).collect())
+}
+
+/// Where invites lead, for the journal.
+pub(crate) async fn places(
+    conn: &mut Conn,
+    invites: impl Iterator<Item = uuid::Uuid>,
+) -> Result<HashMap<uuid::Uuid, (Option<OrgId>, Option<GroupId>)>> {
+    let mut found = HashMap::new();
+    let invites: Vec<uuid::Uuid> = invites.collect();
+    for chunk in invites.chunks(5_000) {
+        let mut sql = Sql::new("SELECT id, org_id, group_id FROM invites WHERE id IN (");
+        sql.bind_all(chunk.iter().map(|id| Arg::Id(*id))).push(")");
+        let rows: Vec<(InviteId, Option<OrgId>, Option<GroupId>)> = sql.fetch_all(conn).await?;
+        found.extend(rows.into_iter().map(|(id, org, group)| (id.uuid(), (org, group))));
+    }
+    Ok(found)
+}
