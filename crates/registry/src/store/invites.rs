@@ -1,14 +1,18 @@
 //! Invites' rows, of all three kinds. The view `invites` shows them in one shape.
 
+mod end;
 mod list;
 mod write;
 
+pub(crate) use end::{
+    carried_by, delete_of_org, due_in_group, due_in_org, end_groups, end_orgs, end_platforms, expire_own,
+    other_pending, past_due, revoke_sent,
+};
 pub(crate) use list::{list, view, view_by_secret};
 pub(crate) use write::{
-    NewOrgRow, NewPlatformRow, answer_group, answer_org, answer_platform, carried_by, delete_of_org,
-    due_in_group, due_in_org, end_groups, end_orgs, end_platforms, expire_own, insert_groups, insert_links,
-    insert_orgs, insert_platforms, other_pending, past_due, platform_pending, prolong_carried, prolong_group,
-    prolong_org, renew_secret, revoke_sent, wake_groups, wake_orgs,
+    NewOrgRow, NewPlatformRow, answer_group, answer_org, answer_platform, insert_groups, insert_links,
+    insert_orgs, insert_platforms, platform_pending, prolong_carried, prolong_group, prolong_org,
+    renew_secret, wake_groups, wake_orgs,
 };
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,6 +30,9 @@ use crate::{
     secret::Secret,
     text::Email,
 };
+
+/// Rows that one statement writes at most: SQLite binds 32,766 values.
+const MOST_ROWS: usize = 1_000;
 
 /// What rights to an invite are decided by.
 pub(crate) async fn locate(conn: &mut Conn, id: InviteId) -> Result<Option<InviteFacts>> {
