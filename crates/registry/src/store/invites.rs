@@ -235,12 +235,12 @@ pub(crate) async fn groups_concerned(conn: &mut Conn, facts: &InviteFacts) -> Re
     Ok(found.into_iter().map(|(id,)| id).collect())
 }
 
-/// Where invites lead, for the journal.
+/// Where invites lead, for the journal, in the order in which they were made.
 pub(crate) async fn places(
     conn: &mut Conn,
     invites: impl Iterator<Item = uuid::Uuid>,
-) -> Result<HashMap<uuid::Uuid, (Option<OrgId>, Option<GroupId>)>> {
-    let mut found = HashMap::new();
+) -> Result<BTreeMap<uuid::Uuid, (Option<OrgId>, Option<GroupId>)>> {
+    let mut found = BTreeMap::new();
     let invites: Vec<uuid::Uuid> = invites.collect();
     for chunk in invites.chunks(5_000) {
         let mut sql = Sql::new("SELECT id, org_id, group_id FROM invites WHERE id IN (");

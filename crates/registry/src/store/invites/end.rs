@@ -121,16 +121,21 @@ pub(crate) async fn past_due(tx: &mut Tx, now: Timestamp, most: i64) -> Result<[
     Ok(found)
 }
 
-/// Organisation invites of other inviters to the same person: they end when one is accepted.
+/// Organisation invites of other inviters to the same person: they end when one is accepted. Those that are
+/// past due, and those that are not.
 pub(crate) async fn other_pending(
     tx: &mut Tx,
     permit: &InvitePermit<Answer>,
     org: OrgId,
-) -> Result<Vec<InviteId>> {
-    let mut sql = Sql::new("SELECT id FROM org_invites WHERE state = 'pending' AND org_id = ");
+    now: Timestamp,
+) -> Result<(Vec<InviteId>, Vec<InviteId>)> {
+    let mut sql = Sql::new("SELECT id, expires_at FROM org_invites WHERE state = 'pending' AND org_id = ");
     sql.bind(Arg::Id(org.uuid())).push(" AND invitee_id = ").bind(Arg::Id(permit.actor().uuid()));
     sql.push(" AND id <> ").bind(Arg::Id(permit.id().uuid())).push(" ORDER BY id");
-    Ok(sql.fetch_all::<(InviteId,)>(tx).await?.into_iter().map(|(id,)| id).collect())
+    let found: Vec<(InviteId, Timestamp)> = sql.fetch_all(tx).await?;
+    let (due, open): (Vec<_>, Vec<_>) = found.into_iter().partition(|(_, end)| *end <= now);
+    let ids = |found: Vec<(InviteId, Timestamp)>| found.into_iter().map(|(id, _)| id).collect();
+    Ok((ids(due), ids(open)))
 }
 
 /// Says of the invitee's own past-due invites to these groups that they are expired, so that others can
@@ -140,13 +145,13 @@ pub(crate) async fn expire_own(
     permit: &InvitePermit<Answer>,
     groups: &[GroupId],
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Vec<(InviteId, GroupId)>> {
     let mut sql =
         Sql::new("UPDATE group_invites SET state = 'expired' WHERE state = 'pending' AND invitee_id = ");
     sql.bind(Arg::Id(permit.actor().uuid())).push(" AND expires_at <= ").bind(Arg::Time(now));
-    sql.push(" AND group_id IN (").bind_all(groups.iter().map(|id| Arg::Id(id.uuid()))).push(")");
-    sql.execute(tx).await?;
-    Ok(())
+    sql.push(" AND group_id IN (").bind_all(groups.iter().map(|id| Arg::Id(id.uuid())));
+    sql.push(") RETURNING id, group_id");
+    sql.fetch_all(tx).await
 }
 
 /// The organisation's invite that a platform invite carries.

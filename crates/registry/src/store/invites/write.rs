@@ -200,25 +200,27 @@ pub(crate) async fn answer_platform(
     Ok(changed == 1)
 }
 
-/// Gives sleeping group invites their invitee: pending with a new clock, or accepted at once.
+/// Gives sleeping group invites their invitee: pending with a new clock, or accepted at once. Answers which
+/// still slept.
 pub(crate) async fn wake_groups(
     tx: &mut Tx,
     permit: &InvitePermit<Answer>,
     invites: &[InviteId],
     state: InviteState,
     expires_at: Timestamp,
-) -> Result<()> {
+) -> Result<Vec<InviteId>> {
+    let mut awake = Vec::new();
     for chunk in invites.chunks(MOST_ROWS) {
         let mut sql = Sql::new("UPDATE group_invites SET invitee_id = ");
         sql.bind(Arg::Id(permit.actor().uuid())).push(", expires_at = ").bind(Arg::Time(expires_at));
         sql.push(", state = ").bind(Arg::Text(state.as_str().to_owned()));
         sql.push(" WHERE state = 'pending' AND invitee_id IS NULL AND id IN (")
             .bind_all(ids(chunk))
-            .push(")");
-        sql.execute(tx).await?;
+            .push(") RETURNING id");
+        awake.extend(sql.fetch_all::<(InviteId,)>(tx).await?.into_iter().map(|(id,)| id));
         link_gone(tx, chunk).await?;
     }
-    Ok(())
+    Ok(awake)
 }
 
 /// Gives the organisation invites that sleep for this address their invitee and a new clock; their platform
