@@ -385,8 +385,12 @@ async fn end<A>(
             ended
         }
     };
-    // An expired one that was said to be so already has nothing left to decline.
-    if ended { Ok(entries) } else { Err(closed(invite.state)) }
+    if ended {
+        return Ok(entries);
+    }
+    // Somebody was quicker, by a moment or by days.
+    let now = tx.now();
+    Err(closed(store::invites::view(tx, permit, now).await?.state))
 }
 
 fn on<A>(permit: &InvitePermit<A>, action: &'static str, invite: &Invite) -> Entry {
