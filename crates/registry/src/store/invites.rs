@@ -205,11 +205,21 @@ pub(crate) async fn pending_in_group(
 }
 
 /// When mails for an invite were sent since a moment, newest first: told by the journal, which has an
-/// entry for each.
+/// entry for each. An organisation's invite to an address and the platform invite that carries it are one
+/// mail, whichever of the two it was asked for by.
 pub(crate) async fn mailed_since(conn: &mut Conn, id: InviteId, since: Timestamp) -> Result<Vec<Timestamp>> {
-    on!(conn, conn => sqlx::query_scalar(
-        "SELECT at FROM journal WHERE subject_id = $1 AND at > $2 AND action IN ('invite.created', 'invite.resent', 'invite.woken') ORDER BY id DESC")
-        .bind(id.uuid()).bind(since).fetch_all(conn))
+    let mut sql = Sql::new("SELECT id FROM platform_invites WHERE org_invite_id = ");
+    sql.bind(Arg::Id(id.uuid()));
+    sql.push(
+        " UNION ALL SELECT org_invite_id FROM platform_invites WHERE org_invite_id IS NOT NULL AND id = ",
+    );
+    sql.bind(Arg::Id(id.uuid()));
+    let mut same: Vec<InviteId> = sql.fetch_all(conn).await?.into_iter().map(|(id,)| id).collect();
+    same.push(id);
+    let mut sql = Sql::new("SELECT at FROM journal WHERE subject_id IN (");
+    sql.bind_all(ids(&same)).push(") AND at > ").bind(Arg::Time(since));
+    sql.push(" AND action IN ('invite.created', 'invite.resent', 'invite.woken') ORDER BY id DESC");
+    Ok(sql.fetch_all(conn).await?.into_iter().map(|(at,)| at).collect())
 }
 
 fn ids(invites: &[InviteId]) -> impl Iterator<Item = Arg> {
