@@ -141,10 +141,10 @@ impl Registry {
             for (member, Standing { role, .. }) in &present {
                 permit.covers_removal(call, *member, *role)?;
                 let revoked = store::memberships::remove(&mut tx, &permit, *member).await?;
-                let mut changes = Changes::default().field("role", role, &None::<Role>);
-                if revoked > 0 {
-                    changes = changes.made("invites_revoked", revoked);
-                }
+                entries.extend(
+                    revoked.into_iter().map(|id| Entry::by(&permit, "invite.revoked", Subject::invite(id))),
+                );
+                let changes = Changes::default().field("role", role, &None::<Role>);
                 entries.push(Entry::by(&permit, "member.removed", Subject::user(*member)).with(changes));
             }
             keep_an_owner(&mut tx, &permit, ids, &present).await?;

@@ -222,13 +222,17 @@ async fn owners_left<A: access::Action>(
     Ok(owners)
 }
 
-/// What a removal did, in the order it is understood: groups change hands, then people go.
+/// What a removal did, in the order it is understood: invites end, groups change hands, then people go.
 fn departures(
     permit: &Permit<EndMemberships, OrgId>,
     present: &BTreeMap<UserId, Standing>,
     departure: &Departure,
 ) -> Vec<Entry> {
     let owner = Some(Role::Owner);
+    let revoked = departure.revoked.iter().map(|(invite, group)| {
+        let entry = Entry::by(permit, "invite.revoked", Subject::invite(*invite));
+        entry.at(Some(permit.target()), *group)
+    });
     let adopted = departure.adoptions.iter().map(|adoption| {
         let action = if adoption.was_member { "member.updated" } else { "member.added" };
         Entry::by(permit, action, Subject::user(adoption.heir))
@@ -241,11 +245,8 @@ fn departures(
             .with(Changes::default().field("role", role, &None::<Role>))
     });
     let gone = present.iter().map(|(member, standing)| {
-        let mut changes = Changes::default().field("role", &standing.role, &None::<Role>);
-        if let Some(revoked) = departure.invites_revoked.get(member) {
-            changes = changes.made("invites_revoked", revoked);
-        }
+        let changes = Changes::default().field("role", &standing.role, &None::<Role>);
         Entry::by(permit, "member.removed", Subject::user(*member)).with(changes)
     });
-    adopted.chain(left).chain(gone).collect()
+    revoked.chain(adopted).chain(left).chain(gone).collect()
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Registry,
-    access::{self, Administer, Answer, InviteFacts, InvitePermit, Permit, Role, Withdraw},
+    access::{self, Administer, Answer, InviteFacts, InvitePermit, Permit, Role, Via, Withdraw},
     actor::Call,
     clock::Timestamp,
     error::{ConflictKind, Error, Result},
@@ -114,15 +114,17 @@ impl Registry {
                 return Ok((entries, Answered::Void(kind)));
             }
         };
+        // What is past due is no part of it: nothing that sleeps on that may wake.
+        let (due, others) = store::invites::other_pending(tx, permit, org, now).await?;
+        let mut entries = self.expire_orgs(tx, org, &due).await?;
         let sleepers = store::invites::sleepers_of(tx, org, permit.actor()).await?;
         if !store::invites::answer_org(tx, permit, accepted, now).await? {
             return Err(closed(store::invites::view(tx, permit, now).await?.state));
         }
         store::org_memberships::join(tx, permit, org, accepted).await?;
-        let mut entries =
-            vec![on(permit, "invite.accepted", &invite), joined(permit, (org, None), call, accepted)?];
+        entries
+            .extend([on(permit, "invite.accepted", &invite), joined(permit, (org, None), call, accepted)?]);
         entries.extend(self.wake(tx, call, permit, org, &sleepers, now).await?);
-        let others = store::invites::other_pending(tx, permit, org).await?;
         let (others, orphans) = store::invites::end_orgs(tx, &others, InviteState::Revoked).await?;
         entries.extend(others.iter().map(|id| on_id(permit, "invite.revoked", *id)));
         entries.extend(ended_sleepers(permit, "invite.revoked", &orphans));
@@ -142,7 +144,9 @@ impl Registry {
     ) -> Result<Vec<Entry>> {
         let groups: BTreeSet<GroupId> = sleepers.iter().map(|sleeper| sleeper.group).collect();
         let groups: Vec<GroupId> = groups.into_iter().collect();
-        store::invites::expire_own(tx, permit, &groups, now).await?;
+        let due = store::invites::expire_own(tx, permit, &groups, now).await?;
+        let mut entries: Vec<Entry> =
+            due.into_iter().map(|(id, group)| expired(id, Some(org), Some(group))).collect();
         let already = store::invites::already(tx, permit.actor(), &groups, now).await?;
         let mut roles: BTreeMap<UserId, BTreeMap<GroupId, Role>> = BTreeMap::new();
         for sleeper in sleepers {
@@ -160,12 +164,15 @@ impl Registry {
         };
         let again = now.after(self.invites.life);
         let woken = ids(|fate| *fate == Fate::Wakes);
-        store::invites::wake_groups(tx, permit, &woken, InviteState::Pending, again).await?;
+        let mut met = store::invites::wake_groups(tx, permit, &woken, InviteState::Pending, again).await?;
         let joining = ids(|fate| matches!(fate, Fate::Joins(_)));
-        store::invites::wake_groups(tx, permit, &joining, InviteState::Accepted, again).await?;
-        store::invites::end_groups(tx, &ids(|fate| *fate == Fate::Revoked), InviteState::Revoked).await?;
-        let mut entries = Vec::new();
-        for sleeper in sleepers {
+        met.extend(store::invites::wake_groups(tx, permit, &joining, InviteState::Accepted, again).await?);
+        let clashing = ids(|fate| *fate == Fate::Revoked);
+        let revoked = store::invites::end_groups(tx, &clashing, InviteState::Revoked).await?;
+        met.extend(revoked.into_iter().map(|(id, _)| id));
+        let met: BTreeSet<InviteId> = met.into_iter().collect();
+        // One that has ended in this moment, because its inviter was shut out or by time, is no one's to join by.
+        for sleeper in sleepers.iter().filter(|sleeper| met.contains(&sleeper.id)) {
             let action = match fates.get(&sleeper.id) {
                 Some(Fate::Wakes) => "invite.woken",
                 Some(Fate::Joins(accepted)) => {
@@ -265,23 +272,11 @@ impl Registry {
                 let groups = store::invites::end_groups(&mut tx, &groups, InviteState::Expired).await?;
                 let platforms =
                     store::invites::end_platforms(&mut tx, &platforms, InviteState::Expired).await?;
-                let mut entries = Vec::new();
-                let ids = orgs.into_iter().chain(platforms).map(|id| (id, None));
-                let in_groups = sleepers.into_iter().chain(groups).map(|(id, group)| (id, Some(group)));
-                for (id, group) in ids.chain(in_groups) {
-                    let entry = Entry::about(access::Via::System, "invite.expired", Subject::invite(id));
-                    entries.push((entry, group));
-                }
-                let places =
-                    store::invites::places(&mut tx, entries.iter().map(|(entry, _)| entry.subject.id))
-                        .await?;
-                let entries: Vec<Entry> = entries
-                    .into_iter()
-                    .map(|(entry, _)| match places.get(&entry.subject.id) {
-                        Some((org, group)) => entry.at(*org, *group),
-                        None => entry,
-                    })
-                    .collect();
+                let ids = orgs.into_iter().chain(platforms);
+                let ids = ids.chain(sleepers.into_iter().chain(groups).map(|(id, _)| id));
+                let places = store::invites::places(&mut tx, ids.map(InviteId::uuid)).await?;
+                let entries: Vec<Entry> =
+                    places.into_iter().map(|(id, (org, group))| expired(id.into(), org, group)).collect();
                 let ended = entries.len() as u64;
                 journal::commit(self, tx, &call, entries, (ended, more)).await
             })?;
@@ -323,9 +318,9 @@ impl Registry {
         permit: &Permit<Administer, OrgId>,
         emails: &[Email],
         now: Timestamp,
-    ) -> Result<()> {
+    ) -> Result<Vec<Entry>> {
         let due = store::invites::due_in_org(tx, permit, emails, now).await?;
-        store::invites::end_orgs(tx, &due, InviteState::Expired).await.map(drop)
+        self.expire_orgs(tx, permit.target(), &due).await
     }
 
     /// The same for a group.
@@ -335,12 +330,21 @@ impl Registry {
         permit: &Permit<Administer, GroupId>,
         people: &[UserId],
         now: Timestamp,
-    ) -> Result<()> {
+    ) -> Result<Vec<Entry>> {
         if planted!("I7: an expired invite stands in the way") {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let due = store::invites::due_in_group(tx, permit, people, now).await?;
-        store::invites::end_groups(tx, &due, InviteState::Expired).await.map(drop)
+        let ended = store::invites::end_groups(tx, &due, InviteState::Expired).await?;
+        let org = permit.home().org;
+        Ok(ended.into_iter().map(|(id, group)| expired(id, Some(org), Some(group))).collect())
+    }
+
+    /// Time has ended these invites to an organisation, and what sleeps on them.
+    async fn expire_orgs(&self, tx: &mut Tx, org: OrgId, due: &[InviteId]) -> Result<Vec<Entry>> {
+        let (ended, sleepers) = store::invites::end_orgs(tx, due, InviteState::Expired).await?;
+        let sleepers = sleepers.into_iter().map(|(id, group)| expired(id, Some(org), Some(group)));
+        Ok(ended.into_iter().map(|id| expired(id, Some(org), None)).chain(sleepers).collect())
     }
 }
 
@@ -381,8 +385,12 @@ async fn end<A>(
             ended
         }
     };
-    // An expired one that was said to be so already has nothing left to decline.
-    if ended { Ok(entries) } else { Err(closed(invite.state)) }
+    if ended {
+        return Ok(entries);
+    }
+    // Somebody was quicker, by a moment or by days.
+    let now = tx.now();
+    Err(closed(store::invites::view(tx, permit, now).await?.state))
 }
 
 fn on<A>(permit: &InvitePermit<A>, action: &'static str, invite: &Invite) -> Entry {
@@ -392,6 +400,11 @@ fn on<A>(permit: &InvitePermit<A>, action: &'static str, invite: &Invite) -> Ent
 fn on_id<A>(permit: &InvitePermit<A>, action: &'static str, id: InviteId) -> Entry {
     let (org, group) = permit.place();
     Entry::about(permit.via(), action, Subject::invite(id)).at(org, group)
+}
+
+/// Nobody ends an invite that is past due, whoever comes by first and says so.
+pub(super) fn expired(id: InviteId, org: Option<OrgId>, group: Option<GroupId>) -> Entry {
+    Entry::about(Via::System, "invite.expired", Subject::invite(id)).at(org, group)
 }
 
 fn ended_sleepers<'s, A>(

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     GroupOffer, Invite, InviteKind, InviteLimits, InviteState, Invited, NewGroupInvite, NewOrgInvite,
-    life::may_grant,
+    answer::expired, life::may_grant,
 };
 use crate::{
     MAX_BULK, Registry,
@@ -68,7 +68,7 @@ impl Registry {
             lock::users(&mut tx, &[inviter]).await?;
             let now = tx.moment(&self.db.clock).await?;
             let grantable = access::grantable(&mut tx, call, &permit, &groups).await?;
-            self.expire_pairs_in_org(&mut tx, &permit, &emails, now).await?;
+            let mut entries = self.expire_pairs_in_org(&mut tx, &permit, &emails, now).await?;
 
             let accounts = by_email(store::members::accounts_of(&mut tx, &permit, &emails).await?);
             let ids: Vec<UserId> = accounts.values().map(|account| account.id).collect();
@@ -100,7 +100,7 @@ impl Registry {
             store::invites::insert_platforms(&mut tx, inviter, &built.platforms, now, expires_at).await?;
             store::invites::insert_groups(&mut tx, inviter, &built.sleepers, now, None).await?;
             store::invites::insert_links(&mut tx, &built.links).await?;
-            let entries = built.entries(&permit);
+            entries.extend(built.entries(&permit));
             let answer = in_order(built.invites, refused, invites.len());
             journal::commit(self, tx, call, entries, answer).await
         })
@@ -128,7 +128,7 @@ impl Registry {
 
             let accounts = by_email(store::members::accounts_of(&mut tx, &permit, &emails).await?);
             let ids: Vec<UserId> = accounts.values().map(|account| account.id).collect();
-            self.expire_pairs_in_group(&mut tx, &permit, &ids, now).await?;
+            let mut entries = self.expire_pairs_in_group(&mut tx, &permit, &ids, now).await?;
             let in_org = store::memberships::in_org(&mut tx, &permit, &ids).await?;
             let members = store::memberships::standings(&mut tx, &permit, &ids).await?;
             let since = now.before(InviteLimits::WINDOW);
@@ -165,7 +165,7 @@ impl Registry {
 
             let place = Place::of_group(&mut tx, &permit, call).await?;
             let expires_at = now.after(self.invites.life);
-            let (mut rows, mut entries, mut answers) = (Vec::new(), Vec::new(), BTreeMap::new());
+            let (mut rows, mut answers) = (Vec::new(), BTreeMap::new());
             for (item, invitee) in made {
                 let (Some(new), Some(invitee)) = (invites.get(item), invitee) else { continue };
                 let id: InviteId = self.ids.make(now);
@@ -208,7 +208,8 @@ impl Registry {
             if due.len() < pending.len() {
                 return Err(Error::conflict(ConflictKind::AlreadyInvited));
             }
-            store::invites::end_platforms(&mut tx, &due, InviteState::Expired).await?;
+            let due = store::invites::end_platforms(&mut tx, &due, InviteState::Expired).await?;
+            let mut entries: Vec<Entry> = due.into_iter().map(|id| expired(id, None, None)).collect();
             self.within_limits(&mut tx, inviter, 1, 0, now).await?;
             let id: InviteId = self.ids.make(now);
             let expires_at = now.after(self.invites.life);
@@ -225,8 +226,8 @@ impl Registry {
                 redirect_path: redirect_path.cloned(),
                 ..place.invite(id, InviteKind::Platform, email, None, now, expires_at)
             };
-            let entry = Entry::about(Via::PlatformAdmin, "invite.created", Subject::invite(id));
-            journal::commit(self, tx, call, vec![entry], invite).await
+            entries.push(Entry::about(Via::PlatformAdmin, "invite.created", Subject::invite(id)));
+            journal::commit(self, tx, call, entries, invite).await
         })
     }
 

@@ -1,14 +1,18 @@
 //! Invites' rows, of all three kinds. The view `invites` shows them in one shape.
 
+mod end;
 mod list;
 mod write;
 
+pub(crate) use end::{
+    carried_by, delete_of_org, due_in_group, due_in_org, end_groups, end_orgs, end_platforms, expire_own,
+    other_pending, past_due, revoke_sent,
+};
 pub(crate) use list::{list, view, view_by_secret};
 pub(crate) use write::{
-    NewOrgRow, NewPlatformRow, answer_group, answer_org, answer_platform, carried_by, delete_of_org,
-    due_in_group, due_in_org, end_groups, end_orgs, end_platforms, expire_own, insert_groups, insert_links,
-    insert_orgs, insert_platforms, other_pending, past_due, platform_pending, prolong_carried, prolong_group,
-    prolong_org, renew_secret, revoke_sent, wake_groups, wake_orgs,
+    NewOrgRow, NewPlatformRow, answer_group, answer_org, answer_platform, insert_groups, insert_links,
+    insert_orgs, insert_platforms, platform_pending, prolong_carried, prolong_group, prolong_org,
+    renew_secret, wake_groups, wake_orgs,
 };
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,6 +30,9 @@ use crate::{
     secret::Secret,
     text::Email,
 };
+
+/// Rows that one statement writes at most: SQLite binds 32,766 values.
+const MOST_ROWS: usize = 1_000;
 
 /// What rights to an invite are decided by.
 pub(crate) async fn locate(conn: &mut Conn, id: InviteId) -> Result<Option<InviteFacts>> {
@@ -198,11 +205,21 @@ pub(crate) async fn pending_in_group(
 }
 
 /// When mails for an invite were sent since a moment, newest first: told by the journal, which has an
-/// entry for each.
+/// entry for each. An organisation's invite to an address and the platform invite that carries it are one
+/// mail, whichever of the two it was asked for by.
 pub(crate) async fn mailed_since(conn: &mut Conn, id: InviteId, since: Timestamp) -> Result<Vec<Timestamp>> {
-    on!(conn, conn => sqlx::query_scalar(
-        "SELECT at FROM journal WHERE subject_id = $1 AND at > $2 AND action IN ('invite.created', 'invite.resent', 'invite.woken') ORDER BY id DESC")
-        .bind(id.uuid()).bind(since).fetch_all(conn))
+    let mut sql = Sql::new("SELECT id FROM platform_invites WHERE org_invite_id = ");
+    sql.bind(Arg::Id(id.uuid()));
+    sql.push(
+        " UNION ALL SELECT org_invite_id FROM platform_invites WHERE org_invite_id IS NOT NULL AND id = ",
+    );
+    sql.bind(Arg::Id(id.uuid()));
+    let mut same: Vec<InviteId> = sql.fetch_all(conn).await?.into_iter().map(|(id,)| id).collect();
+    same.push(id);
+    let mut sql = Sql::new("SELECT at FROM journal WHERE subject_id IN (");
+    sql.bind_all(ids(&same)).push(") AND at > ").bind(Arg::Time(since));
+    sql.push(" AND action IN ('invite.created', 'invite.resent', 'invite.woken') ORDER BY id DESC");
+    Ok(sql.fetch_all(conn).await?.into_iter().map(|(at,)| at).collect())
 }
 
 fn ids(invites: &[InviteId]) -> impl Iterator<Item = Arg> {
@@ -228,12 +245,12 @@ pub(crate) async fn groups_concerned(conn: &mut Conn, facts: &InviteFacts) -> Re
     Ok(found.into_iter().map(|(id,)| id).collect())
 }
 
-/// Where invites lead, for the journal.
+/// Where invites lead, for the journal, in the order in which they were made.
 pub(crate) async fn places(
     conn: &mut Conn,
     invites: impl Iterator<Item = uuid::Uuid>,
-) -> Result<HashMap<uuid::Uuid, (Option<OrgId>, Option<GroupId>)>> {
-    let mut found = HashMap::new();
+) -> Result<BTreeMap<uuid::Uuid, (Option<OrgId>, Option<GroupId>)>> {
+    let mut found = BTreeMap::new();
     let invites: Vec<uuid::Uuid> = invites.collect();
     for chunk in invites.chunks(5_000) {
         let mut sql = Sql::new("SELECT id, org_id, group_id FROM invites WHERE id IN (");

@@ -16,8 +16,8 @@ use crate::{
     access::{Action, Administer, Answer, EndMemberships, InvitePermit, Own, Permit, Role, Visible},
     actor::UserActor,
     error::{Error, Result},
-    ids::{GroupId, UserId},
-    invites::life::Accepted,
+    ids::{GroupId, InviteId, UserId},
+    invites::life::{Accepted, InviteState},
     members::{Member, MemberFilter, MemberOrder, Standing},
     page::{Page, PageQuery},
     secret::Keyring,
@@ -147,12 +147,12 @@ pub(crate) async fn set_role<A: Ranks>(
 }
 
 /// Ends a membership, with the person's access tokens for the group and every pending invite to it
-/// that they received or sent. Tells how many invites were revoked.
+/// that they received or sent. Tells which invites were revoked.
 pub(crate) async fn remove(
     tx: &mut Tx,
     permit: &Permit<EndMemberships, GroupId>,
     member: UserId,
-) -> Result<u64> {
+) -> Result<Vec<InviteId>> {
     let group = permit.target();
     rows!(
         tx,
@@ -166,14 +166,13 @@ pub(crate) async fn remove(
             .bind(group)
             .bind(member)
     )?;
-    // A dormant link exists only while its invite is pending.
-    rows!(tx, sqlx::query(
-        "DELETE FROM dormant_group_invites WHERE group_invite_id IN \
-         (SELECT id FROM group_invites WHERE group_id = $1 AND state = 'pending' AND (invitee_id = $2 OR inviter_id = $2))")
-        .bind(group).bind(member))?;
-    rows!(tx, sqlx::query(
-        "UPDATE group_invites SET state = 'revoked' WHERE group_id = $1 AND state = 'pending' AND (invitee_id = $2 OR inviter_id = $2)")
-        .bind(group).bind(member))
+    let mut sql = Sql::new("SELECT id FROM group_invites WHERE state = 'pending' AND group_id = ");
+    sql.bind(Arg::Id(group.uuid())).push(" AND (invitee_id = ").bind(Arg::Id(member.uuid()));
+    sql.push(" OR inviter_id = ").bind(Arg::Id(member.uuid())).push(") ORDER BY id");
+    let invites: Vec<(InviteId,)> = sql.fetch_all(tx).await?;
+    let invites: Vec<InviteId> = invites.into_iter().map(|(id,)| id).collect();
+    let revoked = super::invites::end_groups(tx, &invites, InviteState::Revoked).await?;
+    Ok(revoked.into_iter().map(|(id, _)| id).collect())
 }
 
 #[derive(sqlx::FromRow)]

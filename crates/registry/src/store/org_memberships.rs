@@ -1,6 +1,6 @@
 //! Organisation memberships' rows, and what goes with one that ends.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::{
     Conn, Tx, on,
@@ -126,7 +126,8 @@ pub(crate) async fn remove(
     Ok(())
 }
 
-/// The organisation's groups that these people are in, or that have a pending invite to or by them.
+/// The organisation's groups that these people are in, or that have a pending invite to or by them, asleep or
+/// not.
 pub(crate) async fn groups_of(
     conn: &mut Conn,
     permit: &Permit<EndMemberships, OrgId>,
@@ -140,8 +141,14 @@ pub(crate) async fn groups_of(
     sql.push(
         " UNION SELECT i.group_id FROM group_invites i JOIN groups g ON g.id = i.group_id WHERE g.org_id = ",
     );
-    sql.bind(org).push(" AND i.state = 'pending' AND (i.invitee_id IN (").bind_all(ids(members));
+    sql.bind(org.clone()).push(" AND i.state = 'pending' AND (i.invitee_id IN (").bind_all(ids(members));
     sql.push(") OR i.inviter_id IN (").bind_all(ids(members)).push("))");
+    sql.push(
+        " UNION SELECT i.group_id FROM org_invites o JOIN dormant_group_invites d ON d.org_invite_id = o.id \
+         JOIN group_invites i ON i.id = d.group_invite_id WHERE o.state = 'pending' AND o.org_id = ",
+    );
+    sql.bind(org).push(" AND o.invitee_email IN (SELECT email FROM users WHERE id IN (");
+    sql.bind_all(ids(members)).push("))");
     let found: Vec<(GroupId,)> = sql.fetch_all(conn).await?;
     Ok(found.into_iter().map(|(id,)| id).collect())
 }
@@ -155,8 +162,8 @@ pub(crate) struct Departure {
     pub(crate) orphaned: Vec<GroupId>,
     /// Who became their owners.
     pub(crate) adoptions: Vec<Adoption>,
-    /// How many pending invites to or by each person were revoked.
-    pub(crate) invites_revoked: HashMap<UserId, u64>,
+    /// Pending invites to or by these people, which were revoked.
+    pub(crate) revoked: Vec<(InviteId, Option<GroupId>)>,
 }
 
 /// A group that fell to an owner of the organisation.
@@ -215,42 +222,36 @@ pub(crate) async fn leave_groups(
     sql.bind_all(ids(leaving)).push(") AND group_id IN (SELECT id FROM groups WHERE org_id = ");
     sql.bind(org.clone()).push(")");
     sql.execute(tx).await?;
-    departure.invites_revoked = revoke_invites(tx, org, leaving).await?;
+    departure.revoked = revoke_invites(tx, org, leaving).await?;
     Ok(departure)
 }
 
-/// Revokes the pending invites to the organisation that these people sent, with what sleeps on them, and
-/// those to groups of it that they received or sent.
-async fn revoke_invites(tx: &mut Tx, org: Arg, leaving: &[UserId]) -> Result<HashMap<UserId, u64>> {
+/// Revokes the pending invites to the organisation, with what sleeps on them, and those to groups of it, that
+/// these people received or sent.
+async fn revoke_invites(
+    tx: &mut Tx,
+    org: Arg,
+    leaving: &[UserId],
+) -> Result<Vec<(InviteId, Option<GroupId>)>> {
     if planted!("I11: invites outlive a membership of the organisation") {
-        return Ok(HashMap::new());
+        return Ok(Vec::new());
     }
-    let mut counts: HashMap<UserId, u64> = HashMap::new();
-    let mut sql = Sql::new("SELECT id, inviter_id FROM org_invites WHERE state = 'pending' AND org_id = ");
-    sql.bind(org.clone()).push(" AND inviter_id IN (").bind_all(ids(leaving)).push(") ORDER BY id");
-    let sent: HashMap<InviteId, UserId> = sql.fetch_all(tx).await?.into_iter().collect();
-    let invites: Vec<InviteId> = sent.keys().copied().collect();
-    let (ended, _) = super::invites::end_orgs(tx, &invites, InviteState::Revoked).await?;
-    for inviter in ended.iter().filter_map(|id| sent.get(id)) {
-        *counts.entry(*inviter).or_default() += 1;
-    }
-    let mut theirs = Sql::new("state = 'pending' AND (invitee_id IN (");
-    theirs.bind_all(ids(leaving)).push(") OR inviter_id IN (").bind_all(ids(leaving));
-    theirs.push(")) AND group_id IN (SELECT id FROM groups WHERE org_id = ").bind(org).push(")");
-    // A dormant link exists only while its invite is pending.
-    let mut sql = Sql::new(
-        "DELETE FROM dormant_group_invites WHERE group_invite_id IN (SELECT id FROM group_invites WHERE ",
-    );
-    sql.append(&theirs).push(")");
-    sql.execute(tx).await?;
-    let mut sql = Sql::new("UPDATE group_invites SET state = 'revoked' WHERE ");
-    sql.append(&theirs).push(" RETURNING invitee_id, inviter_id");
-    let revoked: Vec<(Option<UserId>, UserId)> = sql.fetch_all(tx).await?;
-    for (invitee, inviter) in revoked {
-        let who = invitee.filter(|id| leaving.binary_search(id).is_ok()).unwrap_or(inviter);
-        *counts.entry(who).or_default() += 1;
-    }
-    Ok(counts)
+    let mut sql = Sql::new("SELECT id FROM org_invites WHERE state = 'pending' AND org_id = ");
+    sql.bind(org.clone()).push(" AND (inviter_id IN (").bind_all(ids(leaving));
+    // By address: one that sleeps has no invitee, and would let them in again just so.
+    sql.push(") OR invitee_email IN (SELECT email FROM users WHERE id IN (").bind_all(ids(leaving));
+    sql.push("))) ORDER BY id");
+    let invites: Vec<(InviteId,)> = sql.fetch_all(tx).await?;
+    let invites: Vec<InviteId> = invites.into_iter().map(|(id,)| id).collect();
+    let (ended, sleepers) = super::invites::end_orgs(tx, &invites, InviteState::Revoked).await?;
+    let mut sql = Sql::new("SELECT id FROM group_invites WHERE state = 'pending' AND (invitee_id IN (");
+    sql.bind_all(ids(leaving)).push(") OR inviter_id IN (").bind_all(ids(leaving));
+    sql.push(")) AND group_id IN (SELECT id FROM groups WHERE org_id = ").bind(org).push(") ORDER BY id");
+    let invites: Vec<(InviteId,)> = sql.fetch_all(tx).await?;
+    let invites: Vec<InviteId> = invites.into_iter().map(|(id,)| id).collect();
+    let groups = super::invites::end_groups(tx, &invites, InviteState::Revoked).await?;
+    let in_groups = sleepers.into_iter().chain(groups).map(|(id, group)| (id, Some(group)));
+    Ok(ended.into_iter().map(|id| (id, None)).chain(in_groups).collect())
 }
 
 #[derive(sqlx::FromRow)]

@@ -25,6 +25,18 @@ pub(crate) enum Arg {
     /// JSON text; bound as JSONB on PostgreSQL.
     Json(String),
     Time(Timestamp),
+    Now(Now),
+}
+
+/// The present moment, which is another one for the next page of the same list: to a cursor, which is
+/// bound to what its list was asked, all of them are alike.
+#[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Now(pub(crate) Timestamp);
+
+impl std::fmt::Debug for Now {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Now")
+    }
 }
 
 /// The query with its values, for the engine that the context infers.
@@ -39,7 +51,7 @@ macro_rules! bound {
                 Arg::Text(text) => query.bind(text.clone()),
                 Arg::Bytes(bytes) => query.bind(bytes.clone()),
                 Arg::Json(text) => query.bind(RawJson(text.clone())),
-                Arg::Time(time) => query.bind(*time),
+                Arg::Time(time) | Arg::Now(Now(time)) => query.bind(*time),
             };
         }
         query

@@ -19,7 +19,7 @@ use crate::{
         Conn,
         invites::Door,
         page::{self, Keyed, Listing, OrderKey, Reading},
-        sql::{Arg, Sql},
+        sql::{Arg, Now, Sql},
     },
     text::{Email, RedirectPath},
 };
@@ -163,7 +163,7 @@ pub(crate) async fn list(
             condition.push(" AND (v.kind <> 'platform' OR v.org_invite_id IS NULL)");
         }
     }
-    // True, and there to bind the cursor to the caller. Before the time, which must not bind it.
+    // True, and there to bind the cursor to the caller.
     condition.push(" AND ").bind(Arg::Id(user.id().uuid())).push(" IS NOT NULL");
     if let Some(state) = filter.state {
         in_state(&mut condition, state, now);
@@ -193,11 +193,11 @@ pub(crate) async fn list(
 fn in_state(condition: &mut Sql, state: InviteState, now: Timestamp) {
     match state {
         InviteState::Pending => {
-            condition.push(" AND v.state = 'pending' AND v.expires_at > ").bind(Arg::Time(now));
+            condition.push(" AND v.state = 'pending' AND v.expires_at > ").bind(Arg::Now(Now(now)));
         }
         InviteState::Expired => {
             condition.push(" AND (v.state = 'expired' OR (v.state = 'pending' AND (v.expires_at IS NULL OR v.expires_at <= ");
-            condition.bind(Arg::Time(now)).push(")))");
+            condition.bind(Arg::Now(Now(now))).push(")))");
         }
         InviteState::Accepted | InviteState::Declined => {
             condition.push(" AND v.state = ").bind(Arg::Text(state.as_str().to_owned()));
