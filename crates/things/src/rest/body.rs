@@ -48,18 +48,28 @@ impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
 
 /// Reads a whole body, as far as it is within the limits of size and time.
 pub(crate) async fn read(headers: &HeaderMap, body: Body, app: &App) -> Result<Bytes, Problem> {
+    read_at_most(MAX_BODY, headers, body, app).await
+}
+
+/// The same, for what has a limit of size of its own.
+pub(crate) async fn read_at_most(
+    most: usize,
+    headers: &HeaderMap,
+    body: Body,
+    app: &App,
+) -> Result<Bytes, Problem> {
     let too_large = || {
         Problem::new(
             &problem::kinds::TOO_LARGE,
-            format!("the body is larger than {MAX_BODY} bytes; send less at a time"),
+            format!("the body is larger than {most} bytes; send less at a time"),
         )
     };
     let announced =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY as u64) {
+    if announced.is_some_and(|length| length > most as u64) {
         return Err(too_large());
     }
-    let reading = Limited::new(body, MAX_BODY).collect();
+    let reading = Limited::new(body, most).collect();
     match tokio::time::timeout(app.options.body_timeout, reading).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
