@@ -16,8 +16,14 @@ use crate::{
 /// Where the tests find a PostgreSQL cluster that is theirs to fill.
 const POSTGRES: &str = "THINGS_TEST_POSTGRES";
 
-/// What a newcomer uses who follows README.md, which is a test.
-const TOOLS: &[&str] = &["curl", "jq"];
+/// Programs that tests use and Debian has: the program, its packages, and what is left out without it.
+/// Chromium has nothing to write with unless there is a font.
+const TOOLS: &[(&str, &str, &str)] = &[
+    ("curl", "curl", "README.md is not executed"),
+    ("jq", "jq", "README.md is not executed"),
+    ("chromium", "chromium fonts-liberation", "the pages are not tried in a browser"),
+    ("chromedriver", "chromium-driver", "the pages are not tried in a browser"),
+];
 
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
     let (sqlite_only, extra) = parse(arguments)?;
@@ -59,27 +65,28 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
     }
 }
 
-/// Installs what is missing, where it may; else one test is skipped, which is no reason to stop.
+/// Installs what is missing, where it may; else some tests are skipped, which is no reason to stop.
 fn provide_tools(interrupts: &Interrupts) {
-    let is_missing = |tool: &&str| {
-        let mut version = Command::new(tool);
+    let is_missing = |tool: &&(&str, &str, &str)| {
+        let mut version = Command::new(tool.0);
         version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
         !version.status().is_ok_and(|status| status.success())
     };
-    let missing: Vec<&str> = TOOLS.iter().copied().filter(is_missing).collect();
+    let missing: Vec<_> = TOOLS.iter().filter(is_missing).collect();
     if missing.is_empty() {
         return;
     }
-    let shown = missing.join(" and ");
     if !may_install() {
-        return say(&format!(
-            "test: without {shown} README.md is not executed; install them to have it tested"
-        ));
+        for (program, packages, without) in missing {
+            say(&format!("test: without {program} {without}; Debian's packages: {packages}"));
+        }
+        return;
     }
-    say(&format!("test: installing {shown} (apt-get)"));
-    let install = [&["install"], missing.as_slice()].concat();
+    let packages: Vec<&str> = missing.iter().flat_map(|(_, packages, _)| packages.split(' ')).collect();
+    say(&format!("test: installing {} (apt-get)", packages.join(", ")));
+    let install = [&["install"], packages.as_slice()].concat();
     if let Err(error) = apt_get(interrupts, &["update"]).and_then(|()| apt_get(interrupts, &install)) {
-        say(&format!("test: {error}; README.md is not executed"));
+        say(&format!("test: {error}; what needs them is left out"));
     }
 }
 

@@ -53,6 +53,13 @@ pub struct Options {
     pub tls: bool,
 }
 
+impl Options {
+    /// Whether browsers come by HTTPS, here or at a proxy in front.
+    pub(crate) fn https(&self) -> bool {
+        self.tls || self.public_url.starts_with("https://")
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

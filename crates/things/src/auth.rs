@@ -1,12 +1,13 @@
 //! From what a request presents to who asks, for every front.
 //!
 //! Two schemes that never cross: `Bearer` for people; `Thing` and `External` for things, which only
-//! the endpoints for things look at. Anything else is no credential at all.
+//! the endpoints for things look at. Anything else is no credential at all. Pages look at a cookie
+//! and at nothing else, and nothing but pages looks at a cookie.
 
 use axum::http::{HeaderMap, header};
-use registry::{Actor, Error, Registry, Secret};
+use registry::{Actor, Error, Registry, Secret, secret::Prefix};
 
-/// What the `Authorization` header holds.
+/// What a request shows of who sends it.
 #[derive(Clone, Debug)]
 pub(crate) enum Presented {
     /// There is none.
@@ -22,6 +23,7 @@ pub(crate) enum Presented {
 }
 
 impl Presented {
+    /// What the `Authorization` header holds.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let value = match (values.next(), values.next()) {
@@ -41,6 +43,21 @@ impl Presented {
             _ => Self::Unusable,
         }
     }
+
+    /// What the cookie of this name holds: a session's token, because access tokens are for programs.
+    pub(crate) fn in_cookie(headers: &HeaderMap, name: &str) -> Self {
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut values = cookies
+            .flat_map(|value| value.split(';'))
+            .filter_map(|cookie| cookie.trim().split_once('='))
+            .filter(|(known, _)| *known == name)
+            .map(|(_, value)| Secret::new(value));
+        match (values.next(), values.next()) {
+            (None, _) => Self::Nothing,
+            (Some(token), None) if token.is_well_formed(Prefix::Session) => Self::Token(token),
+            (Some(_), _) => Self::Unusable,
+        }
+    }
 }
 
 /// Who asks, or why that is not known.
@@ -57,8 +74,8 @@ pub(crate) enum Identity {
 }
 
 /// Settles who asks. Keys of things are left to the endpoints that take them.
-pub(crate) async fn identify(registry: &Registry, headers: &HeaderMap) -> Identity {
-    match Presented::of(headers) {
+pub(crate) async fn identify(registry: &Registry, presented: Presented) -> Identity {
+    match presented {
         Presented::Token(token) => match registry.authenticate(&token).await {
             Ok(actor @ Actor::User(_)) => Identity::User(actor),
             Ok(_) | Err(Error::Unauthenticated) => Identity::Refused,

@@ -10,6 +10,7 @@ pub mod config;
 mod health;
 mod limits;
 mod mail;
+pub mod pages;
 pub mod rest;
 pub mod serve;
 pub mod telemetry;

@@ -12,13 +12,14 @@
 //! | [`problem`] | errors |
 //! | [`openapi`] | the document |
 
-mod body;
-mod check;
+pub(crate) mod body;
+pub(crate) mod check;
 mod compat;
 mod devices;
-mod edge;
+mod docs;
+pub(crate) mod edge;
 mod etag;
-mod extract;
+pub(crate) mod extract;
 mod groups;
 mod invites;
 mod journal;
@@ -29,17 +30,16 @@ mod openapi;
 mod ops;
 mod org_memberships;
 mod orgs;
-mod pages;
-mod passwords;
-mod problem;
+pub(crate) mod passwords;
+pub(crate) mod problem;
 mod profiles;
-mod query;
+pub(crate) mod query;
 mod repeat;
-mod secret;
-mod sessions;
+pub(crate) mod secret;
+pub(crate) mod sessions;
 mod things;
 mod tokens;
-mod users;
+pub(crate) mod users;
 mod wire;
 mod wording;
 
@@ -51,7 +51,7 @@ use axum::{Router, http::Method, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::App;
+use crate::{App, pages};
 
 /// All routes, with what they answer.
 fn routes() -> OpenApiRouter<App> {
@@ -72,10 +72,11 @@ fn routes() -> OpenApiRouter<App> {
         .merge(ops::routes())
 }
 
-/// The whole HTTP API.
+/// The whole HTTP API, and the pages beside it.
 pub fn router(app: App) -> Router {
     let (router, _) = routes().split_for_parts();
-    layered(router.merge(pages::routes()), app)
+    let pages = pages::routes(&app);
+    layered(router.merge(docs::routes()).merge(pages), app)
 }
 
 /// What every route goes through, from the inside out.

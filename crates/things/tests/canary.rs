@@ -15,6 +15,7 @@ mod app;
 use std::sync::{Arc, Mutex};
 
 use app::{Client, Engine, Running, Send, engines, start};
+use registry::secret::Prefix;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
@@ -80,15 +81,21 @@ async fn no_secret_is_ever_told() {
         people(&server, &mut watch).await;
         devices(&server, &mut watch).await;
         invites(&server, &mut watch).await;
+        pages(&server, &mut watch).await;
         faults(&server, &mut watch, engine).await;
         assert!(watch.secrets.len() >= 200, "{} secrets", watch.secrets.len());
 
         let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
         assert!(logged.contains("/profiles/{id}/things"), "the log is being read");
+        let metrics = server.app.metrics.encode().unwrap();
+        for counted in [&logged, &metrics] {
+            assert!(counted.contains("/reset/{secret}"), "pages are named by their routes");
+        }
         let stored = everything_stored(&server).await;
         assert!(stored.contains("h1.p1.") || stored.contains("h1."), "the database is being read");
         for secret in &watch.secrets {
             assert!(!logged.contains(secret), "{secret} is in the log");
+            assert!(!metrics.contains(secret), "{secret} is in the metrics");
             assert!(!stored.contains(secret), "{secret} is in the database");
             assert!(!stored.contains(&base64(secret)), "{secret} is in the database in base64");
             for (occasion, told) in &watch.told {
@@ -269,6 +276,55 @@ async fn invites(server: &Running, watch: &mut Watch) {
     for list in ["/invites?limit=1000", "/invites?kind=platform", "/journal?limit=1000", "/users?limit=1000"]
     {
         watch.quiet(list, &root.get(list).await);
+    }
+}
+
+/// Pages take secrets in paths, in forms and in cookies, over both versions of HTTP.
+async fn pages(server: &Running, watch: &mut Watch) {
+    let client = || reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let http_1 = client().http1_only().build().unwrap();
+    let http_2 = client().http2_prior_knowledge().build().unwrap();
+    for (n, http) in [http_1, http_2].into_iter().enumerate() {
+        let send = |method: Method, path: &str, fields: String| {
+            http.request(method, format!("http://{}{path}", server.address))
+                .header("content-type", "application/x-www-form-urlencoded")
+                // What a repeatable request is told apart by has its path in it.
+                .header("idempotency-key", format!("pages-{n}"))
+                .body(fields)
+        };
+        let new = "q7Zk-a-new-password-by-page";
+        let password = format!("q7Zk-canary-password-by-page-{n}");
+        let email = format!("page{n}@example.com");
+        let made = json!({ "email": email, "password": password });
+        server.root().await.post("/users", &made).await.expect(201);
+        for kind in [Prefix::PasswordReset, Prefix::ThingKey] {
+            let link = registry::Secret::generate(kind).unwrap().expose().to_owned();
+            for path in
+                [format!("/reset/{link}"), format!("/reset/{link}/x"), format!("/reset/{link}?next=/{link}")]
+            {
+                watch.quiet("a link", &send(Method::GET, &path, String::new()).reply().await);
+                watch.quiet(
+                    "a link used",
+                    &send(Method::POST, &path, format!("password={new}")).reply().await,
+                );
+                watch.quiet("a link misused", &send(Method::PUT, &path, String::new()).reply().await);
+                let elsewhere = send(Method::POST, &path, format!("password={new}")).header("origin", "null");
+                watch.quiet("a link from elsewhere", &elsewhere.reply().await);
+            }
+            watch.secrets.push(link);
+        }
+        let wrong = format!("q7Zk-wrong-password-by-page-{n}");
+        let refused = send(Method::POST, "/login", format!("email={email}&password={wrong}"));
+        watch.quiet("a wrong password by page", &refused.reply().await);
+        let session =
+            send(Method::POST, "/login", format!("email={email}&password={password}")).reply().await;
+        assert_eq!(session.status, 303, "{}", session.text);
+        let cookie = session.header("set-cookie").split(';').next().unwrap().to_owned();
+        let page = send(Method::GET, "/login", String::new()).header("cookie", &cookie).reply().await;
+        assert!(page.text.contains(&email), "{}", page.text);
+        watch.quiet("a page by cookie", &page);
+        watch.secrets.push(cookie.split_once('=').unwrap().1.to_owned());
+        watch.secrets.extend([new.to_owned(), password, wrong]);
     }
 }
 

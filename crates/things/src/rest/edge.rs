@@ -16,8 +16,9 @@ use uuid::Uuid;
 use super::{Problem, problem::kinds};
 use crate::{
     App,
-    auth::{self, Identity},
+    auth::{self, Identity, Presented},
     limits::{Principal, Source},
+    pages,
 };
 
 /// The longest address in bytes.
@@ -79,11 +80,12 @@ pub(crate) async fn edge(State(app): State<App>, mut request: Request, next: Nex
     let route = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(id.clone());
     let mut principal = None;
+    let for_people = pages::are_asked(route.as_ref(), request.headers());
     let response = match admit(&app, &mut request, route.as_ref(), &mut principal).await {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
-    let response = finish(&app, response, &id);
+    let response = finish(&app, response, &id, for_people);
 
     let (route, status) = (route.as_ref().map_or("", MatchedPath::as_str), response.status());
     let took = started.elapsed();
@@ -111,7 +113,11 @@ async fn admit(
         let limits = format!("there are more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of them");
         return Err(Problem::new(&kinds::HEADERS_TOO_LARGE, limits));
     }
-    let identity = auth::identify(&app.registry, request.headers()).await;
+    let presented = match route {
+        Some(route) if pages::is_page(route.as_str()) => pages::presented(&app.options, request.headers()),
+        _ => Presented::of(request.headers()),
+    };
+    let identity = auth::identify(&app.registry, presented).await;
     let actor = match &identity {
         Identity::User(actor) => Some(actor),
         Identity::None(_) | Identity::Refused | Identity::Unknown(_) => None,
@@ -135,16 +141,20 @@ fn for_machines(route: &str) -> bool {
 }
 
 /// Writes out the problem, if it is one, and the headers of every answer.
-fn finish(app: &App, mut response: Response, id: &RequestId) -> Response {
+fn finish(app: &App, mut response: Response, id: &RequestId, for_people: bool) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let mut told = problem.render(id.as_str());
+        problem.log(id.as_str());
+        let mut told = match for_people {
+            true => pages::problem(problem, id.as_str()),
+            false => problem.render(id.as_str()),
+        };
         // A 405's list of methods comes from the router.
         if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
             told.headers_mut().insert(header::ALLOW, allow);
         }
         response = told;
     }
-    let tls = app.options.tls.then_some((header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"));
+    let https = app.options.https().then_some((header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"));
     let headers = response.headers_mut();
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -153,7 +163,7 @@ fn finish(app: &App, mut response: Response, id: &RequestId) -> Response {
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     ]
     .into_iter()
-    .chain(tls)
+    .chain(https)
     {
         // Pages and their assets have said something better suited already.
         headers.entry(name).or_insert(HeaderValue::from_static(value));

@@ -1,7 +1,7 @@
 //! Passwords over HTTP: change one's own, or set a new one without knowing the old.
 
 use axum::{Json as Out, extract::State, http::StatusCode};
-use registry::{Password, ResetTicket, Secret, text::Email};
+use registry::{Call, Password, ResetTicket, Secret, text::Email};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -94,8 +94,14 @@ async fn request_password_reset(
         compat::redirect_path(body.redirect_path.as_deref(), check);
         check.required("email", body.email.as_deref())
     })?;
-    let call = (*anyone).clone();
-    // Whatever depends on the account happens after the answer is decided.
+    send_reset(app, (*anyone).clone(), email, peer);
+    let msg = "if there is an account with this address, a mail is on its way to it";
+    Ok((StatusCode::ACCEPTED, Out(ResetRequested { msg })))
+}
+
+/// Sends the mail, if there is to be one, for every front: whatever depends on the account happens
+/// after the answer is decided.
+pub(crate) fn send_reset(app: App, call: Call, email: Email, peer: Peer) {
     tokio::spawn(async move {
         match app.registry.request_password_reset(&call, &email, peer.ip()).await {
             Ok(Some(ticket)) => app.mailer.deliver(mail(&app, &ticket), &app, call.request_id()).await,
@@ -105,8 +111,6 @@ async fn request_password_reset(
             }
         }
     });
-    let msg = "if there is an account with this address, a mail is on its way to it";
-    Ok((StatusCode::ACCEPTED, Out(ResetRequested { msg })))
 }
 
 fn mail(app: &App, ticket: &ResetTicket) -> Mail {

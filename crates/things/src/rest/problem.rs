@@ -119,6 +119,33 @@ impl Problem {
         lines.join("\n")
     }
 
+    /// What kind it is of.
+    pub(crate) fn kind(&self) -> &'static Kind {
+        self.kind
+    }
+
+    /// What is wrong and what to do about it.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Messages by field.
+    pub(crate) fn errors(&self) -> &BTreeMap<String, String> {
+        &self.errors
+    }
+
+    /// In how many seconds to come back, where that is known.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        self.retry_after.map(|wait| wait.as_millis().div_ceil(1000).max(1) as u64)
+    }
+
+    /// Logs what the client is not shown.
+    pub(crate) fn log(&self, request_id: &str) {
+        if let Some(source) = &self.source {
+            tracing::error!(request_id, error = %Chain(source.as_ref()), "internal error");
+        }
+    }
+
     fn with(mut self, field: String, message: &str) -> Self {
         self.errors
             .entry(field)
@@ -151,11 +178,9 @@ impl Problem {
         format!("/problems/{}", self.kind.code)
     }
 
-    /// Writes it out under the request's id, and logs what the client is not shown.
+    /// Writes it out for programs, under the request's id.
     pub(crate) fn render(self, request_id: &str) -> Response {
-        if let Some(source) = &self.source {
-            tracing::error!(request_id, error = %Chain(source.as_ref()), "internal error");
-        }
+        let wait = self.retry_after();
         let status = self.kind.status;
         let body = ProblemBody {
             r#type: self.reference(),
@@ -172,11 +197,8 @@ impl Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(self.challenge));
         }
-        if let Some(wait) = self.retry_after {
-            headers.insert(
-                header::RETRY_AFTER,
-                HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64),
-            );
+        if let Some(wait) = wait {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
         }
         response
     }

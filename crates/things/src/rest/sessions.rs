@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use registry::{Error, NewSession, Secret, text::Email};
+use registry::{Call, Error, NewSession, Secret, text::Email};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -74,14 +74,25 @@ async fn create_session(
     Json(body): Json<Credentials>,
 ) -> Answer<Response> {
     let (email, password) = Check::one(|check| body.check(check))?;
-    match app.registry.create_session(&anyone, &email, &password, peer.ip()).await {
-        Ok(session) => Ok((StatusCode::CREATED, Out(Session::from(session))).into_response()),
+    let session = log_in(&app, &anyone, &email, &password, peer).await?;
+    Ok((StatusCode::CREATED, Out(Session::from(session))).into_response())
+}
+
+/// Logs in, for every front.
+pub(crate) async fn log_in(
+    app: &App,
+    call: &Call,
+    email: &Email,
+    password: &Secret,
+    peer: Peer,
+) -> Answer<NewSession> {
+    match app.registry.create_session(call, email, password, peer.ip()).await {
         // The same for every reason, but not the one for a missing token.
         Err(Error::Unauthenticated) => Err(Problem::new(
             &kinds::UNAUTHENTICATED,
             "the e-mail address or the password is wrong, or the account is disabled",
         )),
-        Err(error) => Err(error.into()),
+        session => Ok(session?),
     }
 }
 

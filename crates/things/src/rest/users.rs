@@ -134,7 +134,7 @@ impl NewUserBody {
 }
 
 /// A password that is to become somebody's.
-pub(super) fn new_password(text: Option<SecretText>, check: &mut Check) -> Option<Password> {
+pub(crate) fn new_password(text: Option<SecretText>, check: &mut Check) -> Option<Password> {
     match text {
         Some(text) => check.valid("password", Password::try_from(text.0)),
         None => {

@@ -46,6 +46,8 @@ pub struct Running {
     serving: Option<tokio::task::JoinHandle<bool>>,
     pub address: std::net::SocketAddr,
     pub registry: Arc<Registry>,
+    /// What the fronts hold.
+    pub app: App,
     pub clock: Clock,
     /// Nobody: a client without a token.
     pub anonymous: Client,
@@ -104,7 +106,7 @@ async fn launch(
     let address = listener.local_addr().unwrap();
     let (stop, stopping) = Stop::switch();
     let connections = app.metrics.connections.clone();
-    let server = Server { router: rest::router(app), limits, tls, connections };
+    let server = Server { router: rest::router(app.clone()), limits, tls, connections };
     let serving = Some(tokio::spawn(server.run(listener, stopping)));
     let http = reqwest::Client::builder()
         .no_proxy()
@@ -113,7 +115,7 @@ async fn launch(
         .build()
         .unwrap();
     let anonymous = Client { http: http.clone(), base: format!("http://{address}"), token: None };
-    Running { stop, serving, address, registry, clock, anonymous, http, database }
+    Running { stop, serving, address, registry, app, clock, anonymous, http, database }
 }
 
 impl Running {

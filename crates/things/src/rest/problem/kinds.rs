@@ -37,6 +37,8 @@ kinds! {
         "You can give, change and remove only roles below your own; owners can deal with owners.";
     REGISTRATION_CLOSED FORBIDDEN "registration-closed", "Registration closed",
         "Open registration is switched off here. Ask an administrator for an account.";
+    CROSS_SITE FORBIDDEN "cross-site", "Sent from another site",
+        "Forms of the pages are accepted only from the pages themselves, so that no other site can send one in your name. Open the page here and send it again.";
     NOT_FOUND NOT_FOUND "not-found", "Not found",
         "There is no such resource, or it is not yours to see: the two look the same on purpose.";
     METHOD METHOD_NOT_ALLOWED "method-not-allowed", "Method not allowed",

@@ -1,5 +1,5 @@
-//! Pages for people who come by with a browser: where to go from here, and a place to try the API.
-//! Everything is inside the program; nothing is fetched from elsewhere, and no script is inline.
+//! A place to read and try the API with a browser. Everything is inside the program; nothing is fetched
+//! from elsewhere, and no script is inline.
 
 use axum::{
     Router,
@@ -12,19 +12,15 @@ use registry::Error;
 use swagger_ui_redist::SwaggerUi;
 
 use super::problem::Answer;
-use crate::{App, build};
+use crate::App;
 
 /// What is not part of the API and so not in its document.
 pub(super) fn routes() -> Router<App> {
     Router::new()
-        .route("/", get(landing))
         .route("/docs", get(docs))
         .route("/docs/", get(|| async { Redirect::permanent("/docs") }))
         .route("/docs/{file}", get(asset))
 }
-
-const LANDING_POLICY: (HeaderName, &str) =
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'");
 
 // Swagger UI styles its elements by script, which needs no 'unsafe-inline', and draws icons from
 // data: URLs.
@@ -33,18 +29,6 @@ const DOCS_POLICY: (HeaderName, &str) = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
      frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 );
-
-async fn landing() -> Response {
-    let page = format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Things</title>\n\
-         <h1>Things {}</h1>\n<p>The device registry and access-control service of an IoT platform.</p>\n\
-         <ul>\n<li><a href=\"/docs\">Read and try the API</a></li>\n\
-         <li><a href=\"/openapi.json\">Its OpenAPI document</a></li>\n\
-         <li><a href=\"/health\">Is it well?</a></li>\n</ul>\n</html>\n",
-        build::VERSION
-    );
-    ([LANDING_POLICY], Html(page)).into_response()
-}
 
 async fn docs() -> Response {
     const PAGE: &str = "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Things API</title>\n\
