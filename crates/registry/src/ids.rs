@@ -64,6 +64,8 @@ ids! {
     TokenId,
     /// A log-in session.
     SessionId,
+    /// A mail on its way.
+    MailId,
 }
 
 /// The text is not a lower-case hyphenated UUID, the only form accepted: two spellings of one id

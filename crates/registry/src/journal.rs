@@ -15,9 +15,10 @@ use crate::{
     clock::Timestamp,
     error::{Error, Result},
     ids::{GroupId, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId},
+    mail::{self, Letter},
     page::{Page, PageQuery},
     store::{self, Tx},
-    text::SearchText,
+    text::{Email, SearchText},
 };
 
 /// What an entry is about.
@@ -105,6 +106,8 @@ pub(crate) struct Entry {
     pub(crate) action: &'static str,
     pub(crate) subject: Subject,
     pub(crate) changes: Option<Value>,
+    /// Who is written to because of it.
+    pub(crate) letters: Vec<(Email, Letter)>,
 }
 
 impl Entry {
@@ -115,12 +118,12 @@ impl Entry {
         subject: Subject,
     ) -> Self {
         let (org, group) = permit.place();
-        Self { org: Some(org), group, via: permit.via(), action, subject, changes: None }
+        Self { org: Some(org), group, via: permit.via(), action, subject, changes: None, letters: Vec::new() }
     }
 
     /// About something outside of organisations.
     pub(crate) fn about(via: Via, action: &'static str, subject: Subject) -> Self {
-        Self { org: None, group: None, via, action, subject, changes: None }
+        Self { org: None, group: None, via, action, subject, changes: None, letters: Vec::new() }
     }
 
     /// Places it in an organisation that has only just been made.
@@ -142,9 +145,17 @@ impl Entry {
         self.changes = (!changes.is_empty()).then_some(Value::Object(changes.0));
         self
     }
+
+    /// Writes to somebody about it, once it is committed. An entry may have several letters.
+    #[must_use]
+    pub(crate) fn mail(mut self, to: &Email, letter: Letter) -> Self {
+        self.letters.push((to.clone(), letter));
+        self
+    }
 }
 
-/// Writes the entries and, for a repeatable request, the sealed answer; then commits.
+/// Writes the entries with their letters and, for a repeatable request, the sealed answer; then
+/// commits.
 pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
     registry: &Registry,
     mut tx: Tx,
@@ -152,13 +163,24 @@ pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
     entries: Vec<Entry>,
     answer: T,
 ) -> Result<T> {
-    store::journal::append(&mut tx, call, &entries).await?;
+    let ids = store::journal::append(&mut tx, call, &entries).await?;
+    let letters = if registry.outbox.open {
+        mail::seal(&registry.keyring, &registry.ids, tx.now(), &entries, &ids)?
+    } else {
+        Vec::new()
+    };
+    if !letters.is_empty() {
+        store::mails::insert(&mut tx, &letters).await?;
+    }
     if let Some(replay) = call.replay.as_ref().map(|replay| replay.digests(&registry.keyring)) {
         let record = zeroize::Zeroizing::new(serde_json::to_vec(&answer).map_err(Error::internal)?);
         let sealed = registry.keyring.seal(&replay.name, &record)?;
         store::replay::keep(&mut tx, &replay, &sealed).await?;
     }
     tx.commit_raw().await?;
+    if !letters.is_empty() {
+        registry.outbox.stored();
+    }
     Ok(answer)
 }
 

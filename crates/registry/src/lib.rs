@@ -11,7 +11,7 @@
 //! | [`text`], [`json`], [`secret`], [`ids`], [`clock`] | what is valid |
 //! | [`identity`] | people, sessions, tokens, organisations |
 //! | [`groups`], [`memberships`], [`profiles`], [`things`], [`credentials`] | the nouns |
-//! | [`journal`] | what happened |
+//! | [`journal`], [`mail`] | what happened, and who is written to about it |
 //! | `store` | SQL, engines, locks, conflicts |
 
 #[macro_use]
@@ -28,6 +28,7 @@ pub mod identity;
 pub mod ids;
 pub mod journal;
 pub mod json;
+pub mod mail;
 pub mod members;
 mod memberships;
 pub mod page;
@@ -47,11 +48,11 @@ pub use error::{Conflict, ConflictKind, Denial, Error, FieldError, Result};
 pub use identity::{
     orgs::{NewOrg, Org, OrgFilter, OrgOrder, OrgUpdate},
     password::{Password, PasswordCost, PasswordError},
-    sessions::{NewSession, ResetTicket},
+    sessions::NewSession,
     tokens::{AccessToken, CreatedToken, NewToken, TokenOrder},
     users::{RootMade, User, UserFilter, UserOrder, UserStatus},
 };
-pub use ids::{GroupId, Ids, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId};
+pub use ids::{GroupId, Ids, MailId, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId};
 pub use json::JsonObject;
 pub use members::{Member, MemberFilter, MemberOrder, MemberRef, NewMember, RoleChange};
 pub use page::{Dir, Page, PageQuery};
@@ -83,11 +84,13 @@ pub struct Settings {
     pub password_cost: PasswordCost,
     /// How many passwords are hashed at a time; by default all cores but one, and at most two.
     pub hashing_permits: Option<usize>,
+    /// Whether mail is sent. If not, nothing is kept that would have to be.
+    pub mail: bool,
 }
 
 impl Settings {
     /// The defaults: 10 connections, the machine's clock, keys readable by editors, log-ins that
-    /// last 14 days, no open registration, passwords hashed at full cost.
+    /// last 14 days, no open registration, passwords hashed at full cost, mail kept for a worker.
     pub fn new(database_url: impl Into<String>, keyring: Keyring) -> Self {
         Self {
             database_url: database_url.into(),
@@ -99,6 +102,7 @@ impl Settings {
             open_registration: false,
             password_cost: PasswordCost::Standard,
             hashing_permits: None,
+            mail: true,
         }
     }
 }
@@ -111,6 +115,7 @@ pub struct Registry {
     pub(crate) readback: credentials::Readback,
     pub(crate) identity: identity::Identity,
     pub(crate) probes: credentials::probes::Probes,
+    pub(crate) outbox: mail::Outbox,
 }
 
 impl Registry {
@@ -128,7 +133,7 @@ impl Registry {
             }
         }
         tx.commit_raw().await?;
-        Ok(Self::with(db, identity, settings.keyring, settings.readback))
+        Ok(Self::with(db, identity, settings.keyring, settings.readback, settings.mail))
     }
 
     /// Connects to a database that is there already and changes nothing in it: for examinations. The
@@ -141,7 +146,7 @@ impl Registry {
             // Rolled back: a database without a canary is left without.
             store::credentials::check_canary(&mut db.write().await?, &settings.keyring).await?;
         }
-        Ok(Self::with(db, identity, settings.keyring, settings.readback))
+        Ok(Self::with(db, identity, settings.keyring, settings.readback, settings.mail))
     }
 
     fn with(
@@ -149,9 +154,11 @@ impl Registry {
         identity: identity::Identity,
         keyring: Keyring,
         readback: credentials::Readback,
+        mail: bool,
     ) -> Arc<Self> {
         let probes = credentials::probes::Probes::new(db.clock.clone());
-        Arc::new(Self { db, keyring, ids: Ids::default(), readback, identity, probes })
+        let outbox = mail::Outbox::new(mail);
+        Arc::new(Self { db, keyring, ids: Ids::default(), readback, identity, probes, outbox })
     }
 
     /// What a person calls the database engine: `SQLite` or `PostgreSQL`.
@@ -164,13 +171,15 @@ impl Registry {
         &self.db.clock
     }
 
-    /// Removes what has expired: kept answers, previous keys, sessions, password resets. Expiry itself is decided where it
-    /// matters; this only tidies up. Returns how many rows went.
+    /// Removes what has expired: kept answers, previous keys, sessions, password resets, and mails that
+    /// are over. Expiry itself is decided where it matters; this only tidies up. Returns how many rows
+    /// went.
     pub async fn sweep(&self) -> Result<u64> {
         let mut tx = self.db.write().await?;
         let removed = store::replay::sweep(&mut tx).await?
             + store::credentials::sweep(&mut tx).await?
-            + store::sessions::sweep(&mut tx).await?;
+            + store::sessions::sweep(&mut tx).await?
+            + store::mails::sweep(&mut tx).await?;
         tx.commit_raw().await?;
         Ok(removed)
     }

@@ -4,7 +4,7 @@ use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use registry::{Ids, Registry};
 
-use crate::{health::Health, limits::RateLimits, mail::Mailer, telemetry::Metrics};
+use crate::{health::Health, limits::RateLimits, telemetry::Metrics};
 
 /// Shared by every request; cheap to clone.
 #[derive(Clone)]
@@ -22,8 +22,6 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Whether all is well.
     pub(crate) health: Health,
-    /// How people are written to.
-    pub(crate) mailer: Mailer,
     /// Where request ids come from.
     pub(crate) ids: Ids,
 }
@@ -38,9 +36,9 @@ pub struct Options {
     pub burst: u32,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
-    /// Where `/health` looks for free disk space, and mails are put.
+    /// Where `/health` looks for free disk space.
     pub data_dir: Option<PathBuf>,
-    /// Where people reach this service: what links in mails begin with.
+    /// Where people reach this service: what links begin with.
     pub public_url: String,
     /// Whether connections are encrypted, which browsers are told to insist on.
     pub tls: bool,
@@ -63,14 +61,12 @@ impl App {
     /// Puts the parts together.
     pub fn new(registry: Arc<Registry>, options: Options) -> Self {
         let limits = RateLimits::new(&options);
-        let mailer = Mailer::new(options.data_dir.as_deref());
         Self(Arc::new(Parts {
             registry,
             options,
             limits,
             metrics: Metrics::default(),
             health: Health::default(),
-            mailer,
             ids: Ids::default(),
         }))
     }

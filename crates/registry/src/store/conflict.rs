@@ -33,6 +33,7 @@ const UNIQUE: &[(&str, &str, ConflictKind)] = &[
         "org_memberships.org_id, org_memberships.member_id",
         ConflictKind::AlreadyMember,
     ),
+    ("mails_pkey", "mails.id", ConflictKind::IdTaken),
     ("idempotency_keys_pkey", "idempotency_keys.digest", ConflictKind::InFlight),
 ];
 
