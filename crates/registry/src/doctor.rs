@@ -183,8 +183,30 @@ impl Registry {
                 advice: "as a superuser: CREATE EXTENSION pg_trgm; then CREATE INDEX things_name_trigrams ON things USING gin ((lower(name COLLATE \"C\")) gin_trgm_ops)",
             });
         }
+        if applied == known {
+            findings.push(self.examine_mail(&mut conn).await?);
+        }
         findings.extend(self.audit(&mut conn).await?);
         Ok(findings)
+    }
+
+    async fn examine_mail(&self, conn: &mut store::Conn) -> Result<Finding> {
+        let now = conn.now(&self.db.clock).await?;
+        let status = store::mails::status(conn, now).await?;
+        if status.is_well() {
+            return Ok(Finding::fine("mail", format!("{} waiting", status.waiting)));
+        }
+        let minutes = status.oldest.as_secs() / 60;
+        let reason = status.last_error.unwrap_or_else(|| "nobody has tried".to_owned());
+        Ok(Finding {
+            severity: Severity::Warning,
+            subject: "mail",
+            message: format!(
+                "{} waiting, the oldest for {minutes} min; {} given up within a day; the last reason: {reason}",
+                status.waiting, status.given_up
+            ),
+            advice: "see the options mail and mail_from, and try `things mail test ADDRESS`",
+        })
     }
 
     /// Looks for rows that break an invariant, for a line in the log after the start.

@@ -66,6 +66,8 @@ ids! {
     SessionId,
     /// An invite.
     InviteId,
+    /// A mail on its way.
+    MailId,
 }
 
 /// The text is not a lower-case hyphenated UUID, the only form accepted: two spellings of one id

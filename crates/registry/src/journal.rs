@@ -18,9 +18,10 @@ use crate::{
     error::{Error, Result},
     ids::{GroupId, InviteId, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId},
     json::JsonObject,
+    mail::{self, Letter},
     page::{Page, PageQuery},
     store::{self, Tx},
-    text::SearchText,
+    text::{Email, SearchText},
 };
 
 /// What an entry is about.
@@ -121,6 +122,8 @@ pub(crate) struct Entry {
     pub(crate) subject: Subject,
     /// As JSON text.
     pub(crate) changes: Option<String>,
+    /// Who is written to because of it.
+    pub(crate) letters: Vec<(Email, Letter)>,
 }
 
 impl Entry {
@@ -131,12 +134,12 @@ impl Entry {
         subject: Subject,
     ) -> Self {
         let (org, group) = permit.place();
-        Self { org: Some(org), group, via: permit.via(), action, subject, changes: None }
+        Self { org: Some(org), group, via: permit.via(), action, subject, changes: None, letters: Vec::new() }
     }
 
     /// About something outside of organisations.
     pub(crate) fn about(via: Via, action: &'static str, subject: Subject) -> Self {
-        Self { org: None, group: None, via, action, subject, changes: None }
+        Self { org: None, group: None, via, action, subject, changes: None, letters: Vec::new() }
     }
 
     /// Places it in an organisation that has only just been made.
@@ -166,15 +169,23 @@ impl Entry {
         self.changes = (!changes.is_empty()).then(|| serde_json::to_string(&changes.0).unwrap_or_default());
         self
     }
+
+    /// Writes to somebody about it, once it is committed. An entry may have several letters.
+    #[must_use]
+    pub(crate) fn mail(mut self, to: &Email, letter: Letter) -> Self {
+        self.letters.push((to.clone(), letter));
+        self
+    }
 }
 
 /// Writes entries ahead of the commit, for a use case that has more of them than should be in memory
 /// together. They count only if [`commit`] follows.
 pub(crate) async fn note(tx: &mut Tx, call: &Call, entries: &[Entry]) -> Result<()> {
-    store::journal::append(tx, call, entries).await
+    store::journal::append(tx, call, entries).await.map(drop)
 }
 
-/// Writes the entries and, for a repeatable request, the sealed answer; then commits.
+/// Writes the entries with their letters and, for a repeatable request, the sealed answer; then
+/// commits.
 pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
     registry: &Registry,
     mut tx: Tx,
@@ -182,13 +193,24 @@ pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
     entries: Vec<Entry>,
     answer: T,
 ) -> Result<T> {
-    store::journal::append(&mut tx, call, &entries).await?;
+    let ids = store::journal::append(&mut tx, call, &entries).await?;
+    let letters = if registry.outbox.open {
+        mail::seal(&registry.keyring, &registry.ids, tx.now(), &entries, &ids)?
+    } else {
+        Vec::new()
+    };
+    if !letters.is_empty() {
+        store::mails::insert(&mut tx, &letters).await?;
+    }
     if let Some(replay) = call.replay.as_ref().map(|replay| replay.digests(&registry.keyring)) {
         let record = zeroize::Zeroizing::new(serde_json::to_vec(&answer).map_err(Error::internal)?);
         let sealed = registry.keyring.seal(&replay.name, &record)?;
         store::replay::keep(&mut tx, &replay, &sealed).await?;
     }
     tx.commit_raw().await?;
+    if !letters.is_empty() {
+        registry.outbox.stored();
+    }
     Ok(answer)
 }
 

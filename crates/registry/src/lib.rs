@@ -11,7 +11,7 @@
 //! | [`text`], [`json`], [`secret`], [`ids`], [`clock`] | what is valid |
 //! | [`identity`] | people, sessions, tokens, organisations |
 //! | [`groups`], [`memberships`], [`invites`], [`profiles`], [`things`], [`credentials`] | the nouns |
-//! | [`journal`] | what happened |
+//! | [`journal`], [`mail`] | what happened, and who is written to about it |
 //! | `store` | SQL, engines, locks, conflicts |
 
 #[macro_use]
@@ -31,6 +31,7 @@ pub mod ids;
 pub mod invites;
 pub mod journal;
 pub mod json;
+pub mod mail;
 pub mod members;
 mod memberships;
 pub mod page;
@@ -50,11 +51,11 @@ pub use error::{Conflict, ConflictKind, Denial, Error, FieldError, Result};
 pub use identity::{
     orgs::{NewOrg, Org, OrgFilter, OrgOrder, OrgUpdate},
     password::{Password, PasswordCost, PasswordError},
-    sessions::{NewSession, ResetTicket},
+    sessions::NewSession,
     tokens::{AccessToken, CreatedToken, NewToken, TokenOrder},
     users::{RootMade, User, UserFilter, UserOrder, UserStatus},
 };
-pub use ids::{GroupId, Ids, InviteId, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId};
+pub use ids::{GroupId, Ids, InviteId, MailId, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId};
 pub use invites::{
     GroupOffer, Invite, InviteFilter, InviteKind, InviteLimits, InviteMode, InviteOrder, InviteState,
     Invited, Joined, Joining, NewGroupInvite, NewOrgInvite,
@@ -92,11 +93,13 @@ pub struct Settings {
     pub password_cost: PasswordCost,
     /// How many passwords are hashed at a time; by default all cores but one, and at most two.
     pub hashing_permits: Option<usize>,
+    /// Whether mail is sent. If not, nothing is kept that would have to be.
+    pub mail: bool,
 }
 
 impl Settings {
     /// The defaults: 10 connections, the machine's clock, keys readable by editors, log-ins that
-    /// last 14 days, no open registration, passwords hashed at full cost.
+    /// last 14 days, no open registration, passwords hashed at full cost, mail kept for a worker.
     pub fn new(database_url: impl Into<String>, keyring: Keyring) -> Self {
         Self {
             database_url: database_url.into(),
@@ -109,6 +112,7 @@ impl Settings {
             invites: InviteLimits::default(),
             password_cost: PasswordCost::Standard,
             hashing_permits: None,
+            mail: true,
         }
     }
 }
@@ -122,6 +126,7 @@ pub struct Registry {
     pub(crate) identity: identity::Identity,
     pub(crate) invites: InviteLimits,
     pub(crate) probes: credentials::probes::Probes,
+    pub(crate) outbox: mail::Outbox,
 }
 
 impl Registry {
@@ -139,7 +144,7 @@ impl Registry {
             }
         }
         tx.commit_raw().await?;
-        Ok(Self::with(db, identity, settings.keyring, settings.readback, settings.invites))
+        Ok(Self::with(db, identity, settings.keyring, settings.readback, settings.invites, settings.mail))
     }
 
     /// Whether a database has our schema, of whichever version; without it there is nothing to examine.
@@ -160,7 +165,7 @@ impl Registry {
             // Rolled back: a database without a canary is left without.
             store::credentials::check_canary(&mut db.write().await?, &settings.keyring).await?;
         }
-        Ok(Self::with(db, identity, settings.keyring, settings.readback, settings.invites))
+        Ok(Self::with(db, identity, settings.keyring, settings.readback, settings.invites, settings.mail))
     }
 
     fn with(
@@ -169,9 +174,11 @@ impl Registry {
         keyring: Keyring,
         readback: credentials::Readback,
         invites: InviteLimits,
+        mail: bool,
     ) -> Arc<Self> {
         let probes = credentials::probes::Probes::new(db.clock.clone());
-        Arc::new(Self { db, keyring, ids: Ids::default(), readback, identity, invites, probes })
+        let outbox = mail::Outbox::new(mail);
+        Arc::new(Self { db, keyring, ids: Ids::default(), readback, identity, invites, probes, outbox })
     }
 
     /// What a person calls the database engine: `SQLite` or `PostgreSQL`.
@@ -184,15 +191,16 @@ impl Registry {
         &self.db.clock
     }
 
-    /// Removes what has expired: kept answers, previous keys, sessions, password resets; and ends invites that are
-    /// past due. Expiry itself is decided where it matters; this only tidies up. Returns how many rows
-    /// went or ended.
+    /// Removes what has expired: kept answers, previous keys, sessions, password resets, and mails that
+    /// are over; and ends invites that are past due. Expiry itself is decided where it matters; this only
+    /// tidies up. Returns how many rows went or ended.
     pub async fn sweep(&self) -> Result<u64> {
         let ended = self.expire_invites().await?;
         let mut tx = self.db.write().await?;
         let removed = store::replay::sweep(&mut tx).await?
             + store::credentials::sweep(&mut tx).await?
-            + store::sessions::sweep(&mut tx).await?;
+            + store::sessions::sweep(&mut tx).await?
+            + store::mails::sweep(&mut tx).await?;
         tx.commit_raw().await?;
         Ok(removed + ended)
     }

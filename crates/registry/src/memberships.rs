@@ -15,6 +15,7 @@ use crate::{
     identity::users::UserStatus,
     ids::{GroupId, UserId},
     journal::{self, Changes, Entry, Subject},
+    mail::{Letter, Notices},
     members::{
         self, Member, MemberFilter, MemberOrder, MemberRef, NewMember, RoleChange, Standing, never_owner,
         refuse,
@@ -66,11 +67,17 @@ impl Registry {
             let present = store::memberships::standings(&mut tx, &permit, &ids).await?;
             refuse(ConflictKind::AlreadyMember, &ids, |id| present.contains_key(id))?;
             store::memberships::insert(&mut tx, &permit, &added).await?;
+            let notices = Notices::in_group(self, &mut tx, call, &permit, ids).await?;
             let entries = added
                 .iter()
                 .map(|member| {
-                    Entry::by(&permit, "member.added", Subject::user(member.member_id))
-                        .with(Changes::default().made("role", member.role))
+                    let entry = Entry::by(&permit, "member.added", Subject::user(member.member_id))
+                        .with(Changes::default().made("role", member.role));
+                    notices.tell(entry, member.member_id, |place, by| Letter::MemberAdded {
+                        place,
+                        role: member.role,
+                        by,
+                    })
                 })
                 .collect();
             journal::commit(self, tx, call, entries, added).await
@@ -111,6 +118,7 @@ impl Registry {
             let permit: Permit<Administer, GroupId> = access::permit(&mut tx, call, group).await?;
             let present = store::memberships::standings(&mut tx, &permit, &ids).await?;
             refuse(ConflictKind::NotAMember, &ids, |id| !present.contains_key(id))?;
+            let notices = Notices::in_group(self, &mut tx, call, &permit, present.keys().copied()).await?;
             let (mut after, mut entries) = (Vec::with_capacity(ids.len()), Vec::new());
             for RoleChange { member_id, role } in changes {
                 let Some(Standing { role: before, email }) = present.get(member_id) else { continue };
@@ -118,8 +126,8 @@ impl Registry {
                 if *before != Some(*role) {
                     store::memberships::set_role(&mut tx, &permit, *member_id, *role).await?;
                     let changes = Changes::default().field("role", before, &Some(*role));
-                    entries
-                        .push(Entry::by(&permit, "member.updated", Subject::user(*member_id)).with(changes));
+                    let entry = Entry::by(&permit, "member.updated", Subject::user(*member_id)).with(changes);
+                    entries.push(notices.role_changed(entry, *member_id, *before, *role));
                 }
                 after.push(Member { member_id: *member_id, email: email.clone(), role: *role });
             }
@@ -137,6 +145,7 @@ impl Registry {
             let permit = access::removal(&mut tx, call, group, ids).await?;
             let present = store::memberships::standings(&mut tx, &permit, ids).await?;
             refuse(ConflictKind::NotAMember, ids, |id| !present.contains_key(id))?;
+            let notices = Notices::in_group(self, &mut tx, call, &permit, present.keys().copied()).await?;
             let mut entries = Vec::with_capacity(present.len());
             for (member, Standing { role, .. }) in &present {
                 permit.covers_removal(call, *member, *role)?;
@@ -145,7 +154,8 @@ impl Registry {
                     revoked.into_iter().map(|id| Entry::by(&permit, "invite.revoked", Subject::invite(id))),
                 );
                 let changes = Changes::default().field("role", role, &None::<Role>);
-                entries.push(Entry::by(&permit, "member.removed", Subject::user(*member)).with(changes));
+                let entry = Entry::by(&permit, "member.removed", Subject::user(*member)).with(changes);
+                entries.push(notices.tell(entry, *member, |place, by| Letter::MemberRemoved { place, by }));
             }
             keep_an_owner(&mut tx, &permit, ids, &present).await?;
             journal::commit(self, tx, call, entries, ()).await
@@ -169,14 +179,19 @@ impl Registry {
                 return Err(Error::invalid("member_id", "must be somebody who can log in"));
             }
             let owners = store::memberships::owners(&mut tx, &permit).await?;
+            let concerned = owners.iter().copied().chain([to]);
+            let notices = Notices::in_group(self, &mut tx, call, &permit, concerned).await?;
             let by_owner = owners.contains(&caller);
             store::memberships::set_role(&mut tx, &permit, to, Role::Owner).await?;
             let risen = Changes::default().field("role", &heir.role, &Some(Role::Owner));
-            let mut entries = vec![Entry::by(&permit, "group.transferred", Subject::user(to)).with(risen)];
+            let entry = Entry::by(&permit, "group.transferred", Subject::user(to)).with(risen);
+            let mut entries =
+                vec![notices.tell(entry, to, |place, by| Letter::OwnershipReceived { place, by })];
             for owner in owners.into_iter().filter(|owner| *owner != to && (!by_owner || *owner == caller)) {
                 store::memberships::set_role(&mut tx, &permit, owner, Role::Admin).await?;
                 let stepped_down = Changes::default().field("role", &Role::Owner, &Role::Admin);
-                entries.push(Entry::by(&permit, "member.updated", Subject::user(owner)).with(stepped_down));
+                let entry = Entry::by(&permit, "member.updated", Subject::user(owner)).with(stepped_down);
+                entries.push(notices.role_changed(entry, owner, Some(Role::Owner), Role::Admin));
             }
             journal::commit(self, tx, call, entries, ()).await
         })

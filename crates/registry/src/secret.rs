@@ -63,8 +63,9 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Secrets inside a sealed idempotency record, the one place where they are written down as text
-/// on their way into encryption: `#[serde(with = "secret::in_sealed_record")]`.
+/// Secrets inside a sealed record (an answer kept for repetition, a mail on its way), the one place
+/// where they are written down as text on their way into encryption:
+/// `#[serde(with = "secret::in_sealed_record")]`.
 pub(crate) mod in_sealed_record {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -76,6 +77,19 @@ pub(crate) mod in_sealed_record {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret>, D::Error> {
         Ok(Option::<String>::deserialize(from)?.map(Secret::new))
+    }
+
+    /// The same for one that is always there.
+    pub(crate) mod required {
+        use super::{Deserialize, Deserializer, Secret, Serialize, Serializer};
+
+        pub(crate) fn serialize<S: Serializer>(secret: &Secret, to: S) -> Result<S::Ok, S::Error> {
+            secret.expose().serialize(to)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+            String::deserialize(from).map(Secret::new)
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod groups;
 pub(crate) mod invites;
 pub(crate) mod journal;
 pub(crate) mod lock;
+pub(crate) mod mails;
 pub(crate) mod members;
 pub(crate) mod memberships;
 pub(crate) mod org_memberships;
@@ -405,7 +406,8 @@ impl Tx {
     }
 
     /// Commits. A connection that breaks here leaves the outcome unknown, which is told as such.
-    /// Private to the journal and the sweepers: a change is committed with its entry or not at all.
+    /// Private to the journal, the sweepers and what becomes of mails: a change is committed with its
+    /// entry or not at all.
     pub(crate) async fn commit_raw(self) -> Result<()> {
         let done = match self.conn.0 {
             Link::SqliteTx(tx) => tx.commit().await,

@@ -7,7 +7,6 @@ use registry::{Ids, Registry};
 use crate::{
     health::Health,
     limits::{RateLimits, bodies::BodyRoom},
-    mail::Mailer,
     telemetry::Metrics,
 };
 
@@ -29,8 +28,6 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Whether all is well.
     pub(crate) health: Health,
-    /// How people are written to.
-    pub(crate) mailer: Mailer,
     /// Where request ids come from.
     pub(crate) ids: Ids,
 }
@@ -45,9 +42,9 @@ pub struct Options {
     pub burst: u32,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
-    /// Where `/health` looks for free disk space, and mails are put.
+    /// Where `/health` looks for free disk space.
     pub data_dir: Option<PathBuf>,
-    /// Where people reach this service: what links in mails begin with.
+    /// Where people reach this service: what links begin with.
     pub public_url: String,
     /// Whether connections are encrypted, which browsers are told to insist on.
     pub tls: bool,
@@ -77,7 +74,6 @@ impl App {
     /// Puts the parts together.
     pub fn new(registry: Arc<Registry>, options: Options) -> Self {
         let limits = RateLimits::new(&options);
-        let mailer = Mailer::new(options.data_dir.as_deref());
         Self(Arc::new(Parts {
             registry,
             options,
@@ -85,7 +81,6 @@ impl App {
             bodies: BodyRoom::default(),
             metrics: Metrics::default(),
             health: Health::default(),
-            mailer,
             ids: Ids::default(),
         }))
     }

@@ -4,6 +4,7 @@
 //! 3 `things doctor` found an error.
 
 mod doctor;
+mod mail;
 mod serve;
 mod setup;
 
@@ -86,6 +87,10 @@ fn run() -> Result<(), Failure> {
     if let Some(("config", Some("default"))) = asked {
         return print(&default_file());
     }
+    let mail = matches.subcommand_matches("mail").and_then(ArgMatches::subcommand);
+    if let Some(("templates", arguments)) = mail {
+        return mail::write_templates(arguments.get_one::<PathBuf>("DIR"));
+    }
     let config = Config::load(&sources(&matches)).map_err(|error| Failure::Usage(error.to_string()))?;
     if let Some(("config", _)) = asked {
         return print(&config.show());
@@ -98,6 +103,10 @@ fn run() -> Result<(), Failure> {
     match asked {
         Some(("migrate", _)) => runtime.block_on(setup::migrate(&config)),
         Some(("doctor", _)) => runtime.block_on(doctor::examine(&config)),
+        Some(("mail", _)) => {
+            let address = mail.and_then(|(_, arguments)| arguments.get_one::<String>("ADDRESS"));
+            runtime.block_on(mail::test(&config, address.map_or("", String::as_str)))
+        }
         _ => runtime.block_on(serve::serve(&config)),
     }
 }
@@ -147,6 +156,26 @@ fn command() -> Command {
         .subcommand(
             Command::new("doctor")
                 .about("Examine the database, its rows, the keys, the clock and the disk; changes nothing"),
+        )
+        .subcommand(
+            Command::new("mail")
+                .about("Look after mail")
+                .subcommand_required(true)
+                .subcommand(
+                    Command::new("test")
+                        .about("Send a mail to somebody in the configured way, and tell what happened")
+                        .arg(Arg::new("ADDRESS").required(true).help("Whom to write to")),
+                )
+                .subcommand(
+                    Command::new("templates")
+                        .about("Write the built-in templates into a directory, for the option mail_templates")
+                        .arg(
+                            Arg::new("DIR")
+                                .required(true)
+                                .value_parser(clap::value_parser!(PathBuf))
+                                .help("Where to; made if it does not exist. Files that exist are left as they are"),
+                        ),
+                ),
         )
         .arg(
             Arg::new("config")

@@ -23,7 +23,11 @@ pub(crate) use options::{OPTIONS, default_file};
 pub(crate) use sources::Sources;
 use sources::{Given, place, told};
 
-use crate::{app::Options, serve::Limits};
+use crate::{
+    app::Options,
+    mail::{self, Destination},
+    serve::Limits,
+};
 
 /// The file that is read when none is named.
 const FILE: &str = "things.toml";
@@ -69,6 +73,11 @@ struct Raw {
     log: String,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    #[serde(deserialize_with = "secret")]
+    mail: Option<Secret>,
+    mail_from: Option<String>,
+    mail_templates: Option<PathBuf>,
+    mail_ca: Option<PathBuf>,
     registration: Registration,
     session_days: u32,
     invite_days: u32,
@@ -203,10 +212,16 @@ impl Config {
         {
             return Err(self.refusal("database_url", "must begin with `sqlite:` or `postgres://`"));
         }
+        self.destination()?;
         if let Err(error) = crate::telemetry::logs::filter(&raw.log) {
             return Err(self.refusal("log", &format!("is not a filter: {error}")));
         }
         Ok(())
+    }
+
+    fn destination(&self) -> Result<Destination, ConfigError> {
+        let text = self.raw.mail.as_ref().map_or("", Secret::expose);
+        Destination::parse(text, &self.raw.data_dir).map_err(|message| self.refusal("mail", &message))
     }
 
     fn refusal(&self, key: &str, message: &str) -> ConfigError {
@@ -282,6 +297,22 @@ impl Config {
         self.raw.tls_cert.as_deref().zip(self.raw.tls_key.as_deref())
     }
 
+    /// Where mails go and how.
+    pub fn mail(&self, bound: SocketAddr) -> Result<mail::Setup, ConfigError> {
+        Ok(mail::Setup {
+            destination: self.destination()?,
+            from: self.raw.mail_from.clone(),
+            templates: self.raw.mail_templates.clone(),
+            ca: self.raw.mail_ca.clone(),
+            site: self.public_url(bound),
+        })
+    }
+
+    /// Whether links lead to an address that others can reach.
+    pub(crate) fn has_public_url(&self) -> bool {
+        self.raw.public_url.is_some()
+    }
+
     /// The file of the installation's keys.
     pub fn key_file(&self) -> PathBuf {
         self.raw.data_dir.join("things.keys")
@@ -302,6 +333,7 @@ impl Config {
                 per_hour: self.raw.limits.invites_per_hour,
                 pending: self.raw.limits.pending_invites,
             },
+            mail: self.destination().is_ok_and(|destination| destination != Destination::Off),
             ..registry::Settings::new(self.database_url(), keyring)
         }
     }

@@ -21,6 +21,8 @@ pub(crate) struct Report {
     pub(crate) migrations: Option<(i64, i64)>,
     /// Bytes free where the data is; `None` where that cannot be told.
     pub(crate) disk_free: Option<u64>,
+    /// Whether mails are sent: none has waited for an hour or was given up within a day.
+    pub(crate) mail: bool,
 }
 
 impl Report {
@@ -55,8 +57,17 @@ impl Health {
         }
         let migrations =
             tokio::time::timeout(PATIENCE, registry.migrations()).await.ok().and_then(Result::ok);
-        let disk_free = data_dir.and_then(free_space);
-        let report = Report { database: migrations.is_some(), migrations, disk_free };
+        let mail = match migrations {
+            Some(_) => tokio::time::timeout(PATIENCE, registry.mail_status()).await.ok().and_then(Result::ok),
+            None => None,
+        };
+        let report = Report {
+            database: migrations.is_some(),
+            migrations,
+            disk_free: data_dir.and_then(free_space),
+            // What cannot be told is the database's affair.
+            mail: mail.is_none_or(|status| status.is_well()),
+        };
         *kept = Some((Instant::now(), report));
         report
     }

@@ -9,7 +9,7 @@ pub mod cli;
 pub mod config;
 mod health;
 mod limits;
-mod mail;
+pub mod mail;
 pub mod pages;
 pub mod rest;
 pub mod serve;

@@ -1,131 +1,175 @@
-//! Mail to people. It goes into files that the operator passes on: `<data-dir>/mail/*.txt`, readable by
-//! the owner of the process only, because a mail may hold a right to become somebody.
+//! Mail to people: the registry's letters are put into words and sent, by a worker that runs beside the
+//! API and never in its way.
 
-use std::{
-    fs, io,
-    io::Write,
-    path::{Path, PathBuf},
-};
+mod compose;
+mod destination;
+mod files;
+mod smtp;
+mod templates;
+mod worker;
 
-use registry::{Secret, Timestamp, text::Email};
+use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::App;
+use registry::{MailId, Timestamp, text::Email};
 
-/// One mail. It cannot be printed: its text may hold a token.
-pub(crate) struct Mail {
-    pub(crate) to: Email,
-    pub(crate) subject: &'static str,
-    pub(crate) text: Secret,
+pub use destination::{Destination, Encryption, Server};
+pub(crate) use templates::BUILT_IN;
+
+use compose::{Composed, Composer, Unfit};
+use files::Files;
+use smtp::Smtp;
+
+/// How often is looked for mails that nobody has told of: those of other nodes, and those due again.
+const POLL: Duration = Duration::from_secs(10);
+
+/// What the options say about mail.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Where mails go.
+    pub destination: Destination,
+    /// Who they come from: `Name <address>` or an address; `None` for a name on this machine.
+    pub from: Option<String>,
+    /// Templates that replace the built-in ones.
+    pub templates: Option<PathBuf>,
+    /// Certificates of authorities, as PEM, that the mail server's may be signed by, besides the
+    /// well-known ones.
+    pub ca: Option<PathBuf>,
+    /// What links begin with.
+    pub site: String,
 }
 
-/// Where mails go.
-pub(crate) struct Mailer {
-    /// `None` without a data directory: then they cannot go anywhere.
-    dir: Option<PathBuf>,
+/// What is wrong with the options, with the option's name and what to do.
+#[derive(Debug, PartialEq)]
+pub struct SetupError(String);
+
+impl SetupError {
+    fn new(option: &str, message: impl fmt::Display) -> Self {
+        Self(format!("{option}: {message}"))
+    }
 }
 
-impl Mailer {
-    pub(crate) fn new(data_dir: Option<&Path>) -> Self {
-        Self { dir: data_dir.map(|dir| dir.join("mail")) }
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SetupError {}
+
+/// Why a mail was not sent.
+#[derive(Debug)]
+pub struct Refusal(String);
+
+impl Refusal {
+    /// The reason, without anything that the mail holds: what looks like an address or a secret in a
+    /// mail server's answer is left out.
+    fn new(reason: &dyn fmt::Display) -> Self {
+        const LONGEST_WORD: usize = 32;
+        let harmless = |word: &str| word.chars().count() <= LONGEST_WORD && !word.contains(['@', '_', '=']);
+        let text = reason.to_string();
+        let words: Vec<&str> =
+            text.split_whitespace().map(|word| if harmless(word) { word } else { "…" }).collect();
+        Self(words.join(" "))
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// What a template says of what it was given may be in it, too.
+impl From<Unfit> for Refusal {
+    fn from(unfit: Unfit) -> Self {
+        Self::new(&unfit)
+    }
+}
+
+/// How mails leave.
+enum Transport {
+    Files(Files),
+    Smtp(Box<Smtp>),
+}
+
+impl Transport {
+    async fn send(&self, mail: &Composed) -> Result<(), Refusal> {
+        match self {
+            Self::Files(files) => files.write(mail).await,
+            Self::Smtp(smtp) => smtp.send(mail).await,
+        }
     }
 
-    /// Delivers a mail; a failure is for the operator, because nobody waits for it.
-    pub(crate) async fn deliver(&self, mail: Mail, app: &App, request_id: &str) {
-        let Some(dir) = self.dir.clone() else {
-            tracing::error!(request_id, "there is no data directory to put a mail into");
-            return;
-        };
-        let name = file_name(app.registry.clock().now(), request_id);
-        let file = dir.join(&name);
-        let written = tokio::task::spawn_blocking(move || write(&dir, &name, &mail)).await;
-        match written.map_err(io::Error::other).flatten() {
-            Ok(()) => tracing::info!(request_id, file = %file.display(), "a mail was written"),
-            Err(error) => {
-                tracing::error!(request_id, file = %file.display(), %error, "a mail was not written");
-            }
+    async fn close(&self) {
+        match self {
+            Self::Files(_) => {}
+            Self::Smtp(smtp) => smtp.close().await,
         }
     }
 }
 
-/// The time and the request's id, which the client may have chosen.
-fn file_name(now: Timestamp, request_id: &str) -> String {
-    let moment = now.to_string().replace(['-', ':'], "");
-    let request: String = request_id
-        .chars()
-        .take(64)
-        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
-        .collect();
-    format!("{moment}-{request}.txt")
+/// All that is needed to send mail, ready and checked.
+pub struct Mailing {
+    composer: Composer,
+    transport: Transport,
+    poll: Duration,
+    patience: Duration,
 }
 
-/// Written aside and linked into place, so that nobody reads half a mail and none replaces another.
-fn write(dir: &Path, name: &str, mail: &Mail) -> io::Result<()> {
-    make_dir(dir)?;
-    let aside = dir.join(format!(".{name}.part"));
-    let text = format!("To: {}\nSubject: {}\n\n{}", mail.to, mail.subject, mail.text.expose());
-    let text = Secret::new(text);
-    let mut file = private().write(true).create_new(true).open(&aside)?;
-    let placed = file
-        .write_all(text.expose().as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::hard_link(&aside, dir.join(name)));
-    fs::remove_file(&aside)?;
-    placed
-}
+impl Mailing {
+    /// Gets everything ready, and renders every template once; `None` where mail is off.
+    pub fn new(setup: &Setup) -> Result<Option<Self>, SetupError> {
+        let composer = Composer::new(setup)?;
+        let transport = match &setup.destination {
+            Destination::Off => return Ok(None),
+            Destination::Files(dir) => Transport::Files(Files::new(dir.clone())),
+            Destination::Smtp(server) => {
+                let smtp = Smtp::new(server, composer.domain(), setup.ca.as_deref())?;
+                Transport::Smtp(Box::new(smtp))
+            }
+        };
+        Ok(Some(Self { composer, transport, poll: POLL, patience: registry::mail::ATTEMPT }))
+    }
 
-#[cfg(unix)]
-fn make_dir(dir: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
+    /// Looks for mails that are due this often.
+    #[must_use]
+    pub fn polling(self, poll: Duration) -> Self {
+        Self { poll, ..self }
+    }
 
-#[cfg(unix)]
-fn private() -> fs::OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = fs::OpenOptions::new();
-    options.mode(0o600);
-    options
-}
+    /// Gives an attempt this long, and never longer than the registry expects.
+    #[must_use]
+    pub fn within(self, patience: Duration) -> Self {
+        Self { patience: patience.min(registry::mail::ATTEMPT), ..self }
+    }
 
-#[cfg(not(unix))]
-fn make_dir(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)
-}
+    /// Sends a mail, or says why not.
+    async fn send(&self, mail: Result<Composed, Unfit>) -> Result<(), Refusal> {
+        let mail = mail?;
+        let sent = tokio::time::timeout(self.patience, self.transport.send(&mail)).await;
+        sent.unwrap_or_else(|_| {
+            Err(Refusal::new(&format!("no answer within {} s", self.patience.as_secs_f32())))
+        })
+    }
 
-#[cfg(not(unix))]
-fn private() -> fs::OpenOptions {
-    fs::OpenOptions::new()
+    /// Sends a mail that only says that mail works.
+    pub(crate) async fn test(&self, id: MailId, to: &Email, now: Timestamp) -> Result<(), Refusal> {
+        let sent = self.send(self.composer.test(id, to, now)).await;
+        self.transport.close().await;
+        sent
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn mail(text: &str) -> Mail {
-        Mail { to: Email::try_from("ada@example.com").unwrap(), subject: "Hello", text: Secret::new(text) }
-    }
-
-    #[cfg(unix)]
     #[test]
-    fn mails_are_private_whole_and_never_replaced() {
-        use std::os::unix::fs::PermissionsExt;
-        let home = tempfile::tempdir().unwrap();
-        let dir = home.path().join("mail");
-        write(&dir, "1.txt", &mail("first")).unwrap();
-        assert!(write(&dir, "1.txt", &mail("second")).is_err());
-        let file = dir.join("1.txt");
-        assert_eq!(fs::read_to_string(&file).unwrap(), "To: ada@example.com\nSubject: Hello\n\nfirst");
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn names_of_files_stay_in_their_directory() {
-        let now = Timestamp::from_millis(1_767_225_600_000);
-        assert_eq!(file_name(now, "r-1"), "20260101T000000.000Z-r-1.txt");
-        let hostile = file_name(now, "../../etc/passwd");
-        assert_eq!(hostile, "20260101T000000.000Z-______etc_passwd.txt");
-        assert!(file_name(now, &"x".repeat(128)).len() < 100);
+    fn a_servers_answer_is_kept_without_what_was_in_the_mail() {
+        let told = "permanent error (550): 5.1.1 <ann@example.com>: no such user; saw \
+                    https://things.example.com/reset/rst_123456789012345678901234567890123456";
+        assert_eq!(Refusal::new(&told).0, "permanent error (550): 5.1.1 … no such user; saw …");
     }
 }

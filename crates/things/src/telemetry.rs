@@ -3,4 +3,4 @@
 pub(crate) mod logs;
 pub mod metrics;
 
-pub use metrics::Metrics;
+pub use metrics::{MailMetrics, Metrics};

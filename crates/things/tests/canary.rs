@@ -11,13 +11,17 @@
 
 #[path = "support/app.rs"]
 mod app;
+#[path = "support/smtp.rs"]
+mod smtp;
 
 use std::sync::{Arc, Mutex};
 
-use app::{Client, Engine, Running, Send, engines, start};
-use registry::secret::Prefix;
+use app::{Client, Engine, Running, Send, engines, start_mailing};
+use registry::{Secret, secret::Prefix};
 use reqwest::Method;
 use serde_json::{Value, json};
+use smtp::{Guard, Mode, Sink};
+use things::mail::{Destination, Encryption, Server, Setup};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Everything logged by this process, at the most talkative level.
@@ -76,9 +80,25 @@ async fn no_secret_is_ever_told() {
         .with_ansi(false)
         .init();
     for engine in engines() {
-        let server = start(engine).await;
+        let sink = Sink::start(Guard::Plain).await;
         let mut watch = Watch::default();
+        let login = Some(("things".to_owned(), Secret::new(watch.secret("mail password"))));
+        let place = Server {
+            host: "127.0.0.1".to_owned(),
+            port: sink.address.port(),
+            login,
+            encryption: Encryption::None,
+        };
+        let setup = Setup {
+            destination: Destination::Smtp(place),
+            from: Some("things@example.com".to_owned()),
+            templates: None,
+            ca: None,
+            site: "https://things.example.com".to_owned(),
+        };
+        let server = start_mailing(engine, &setup).await;
         people(&server, &mut watch).await;
+        mail(&server, &sink, &mut watch).await;
         devices(&server, &mut watch).await;
         invites(&server, &mut watch).await;
         pages(&server, &mut watch).await;
@@ -142,6 +162,22 @@ async fn people(server: &Running, watch: &mut Watch) {
         watch.quiet("a changed password", &changed);
         watch.quiet("a used token", &server.client(&format!("{pat}x")).get("/groups").await);
     }
+}
+
+/// A right that goes out by mail, at the second attempt.
+async fn mail(server: &Running, sink: &Sink, watch: &mut Watch) {
+    sink.set(Mode::Refusing(550));
+    let ask = json!({ "email": "user0@example.com" });
+    watch.quiet("a reset", &server.anonymous.post("/password/reset-request", &ask).await);
+    while server.registry.mail_status().await.unwrap().last_error.is_none() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    watch.quiet("health", &server.anonymous.get("/health").await);
+    sink.set(Mode::Accepting);
+    server.clock.advance(std::time::Duration::from_secs(120));
+    let sent = sink.wait_for_mail_to("user0@example.com").await;
+    watch.secrets.push(sent.secret().to_owned());
+    assert!(watch.secrets.contains(&sent.login.unwrap().1));
 }
 
 /// Somewhere to put things.

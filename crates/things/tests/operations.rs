@@ -23,7 +23,7 @@ async fn health_has_the_form_of_mainflux_and_tells_what_was_checked() {
         assert_eq!(reply.header("content-type"), "application/health+json");
         let body = reply.expect(200);
         assert_eq!((&body["status"], &body["description"]), (&json!("pass"), &json!("things service")));
-        for check in ["database", "migrations", "disk"] {
+        for check in ["database", "migrations", "disk", "mail"] {
             assert_eq!(body["checks"][check]["status"], "pass");
         }
         assert_eq!(app.anonymous.get("/ready").await.status, 204);

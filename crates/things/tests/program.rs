@@ -154,6 +154,67 @@ fn what_is_wrong_ends_the_program_with_a_reason() {
 }
 
 #[test]
+fn mail_is_tried_out_and_its_templates_are_written_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, told, errors) = run(things(dir.path()).args(["mail", "test", "ann@example.com"]));
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(told.contains("A mail to ann@example.com was written into things-data/mail"), "{told}");
+    let files: Vec<_> = std::fs::read_dir(dir.path().join("things-data/mail")).unwrap().collect();
+    assert_eq!(files.len(), 1);
+
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("smtp://u:s3cret@{dead}");
+    let smtp = |command: &mut Command| {
+        command.env("THINGS_MAIL", &url).env("THINGS_MAIL_FROM", "Things <things@example.com>");
+        run(command)
+    };
+    let (code, _, told) = smtp(things(dir.path()).args(["mail", "test", "ann@example.com"]));
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains(&format!("by {dead} (not encrypted)")) && told.contains("refused"), "{told}");
+    let (code, told, _) = smtp(things(dir.path()).args(["config", "show"]));
+    assert_eq!(code, Some(0));
+    assert!(told.contains(&format!("mail = \"smtp://u:********@{dead}\"  # THINGS_MAIL")), "{told}");
+    let (code, _, told) = run(things(dir.path()).args(["mail", "test", "ann"]));
+    assert_eq!(
+        (code, told.as_str()),
+        (Some(2), "things: ann must be an e-mail address, such as ada@example.com\n")
+    );
+    let (code, _, told) = run(things(dir.path()).args(["mail", "test", "ann@example.com", "--mail", "off"]));
+    assert_eq!((code, told.as_str()), (Some(2), "things: mail is off: set the option mail\n"));
+
+    let (code, told, errors) = run(things(dir.path()).args(["mail", "templates", "words"]));
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(told.contains("mail_templates = \"words\""), "{told}");
+    let (_, again, _) = run(things(dir.path()).args(["mail", "templates", "words"]));
+    assert!(again.starts_with("0 templates were written into words; "), "{again}");
+    std::fs::write(dir.path().join("words/invite.txt"), "Subject: {{ nobody }}\n").unwrap();
+    let (code, _, told) = run(things(dir.path()).env("THINGS_MAIL_TEMPLATES", "words"));
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("mail_templates: words/invite.txt, line 1: undefined value"), "{told}");
+    assert!(!dir.path().join("things-data/things.db").exists(), "before anything is made");
+}
+
+#[test]
+fn the_banner_says_where_mails_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = things(dir.path());
+    command
+        .env("THINGS_MAIL", "smtps://u:s3cret@mail.example.com")
+        .env("THINGS_MAIL_FROM", "things@example.com");
+    let service = Started::by(&mut command);
+    let line = "  mail       mail.example.com:465 (TLS), from things@example.com\n";
+    assert!(service.banner.contains(line) && !service.banner.contains("s3cret"), "{}", service.banner);
+    service.signal("-TERM");
+    let (code, errors) = service.end();
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(errors.contains("set public_url") && !errors.contains("s3cret"), "{errors}");
+    let service = Started::by(things(dir.path()).args(["--mail", "off"]));
+    assert!(service.banner.contains("  mail       off; nobody is written to"), "{}", service.banner);
+    service.signal("-TERM");
+    assert_eq!(service.end().0, Some(0));
+}
+
+#[test]
 fn foreign_keys_are_refused_and_diagnosed() {
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for dir in [&dir, &other] {

@@ -5,7 +5,7 @@
 //! groups in the same transaction; a group that would lose its last owner by that falls to the
 //! organisation's owners.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::{
     Registry,
@@ -15,6 +15,7 @@ use crate::{
     groups::{bulk_size, no_repeats},
     ids::{OrgId, UserId},
     journal::{self, Changes, Entry, Subject},
+    mail::{Letter, Notices, Place},
     members::{
         self, Member, MemberFilter, MemberOrder, MemberRef, NewMember, RoleChange, Standing, never_owner,
         refuse,
@@ -84,11 +85,17 @@ impl Registry {
             let present = store::org_memberships::standings(&mut tx, &permit, &ids).await?;
             refuse(ConflictKind::AlreadyMember, &ids, |id| present.contains_key(id))?;
             store::org_memberships::insert(&mut tx, &permit, &added).await?;
+            let notices = Notices::in_org(self, &mut tx, call, &permit, ids).await?;
             let entries = added
                 .iter()
                 .map(|member| {
-                    Entry::by(&permit, "member.added", Subject::user(member.member_id))
-                        .with(Changes::default().made("role", member.role))
+                    let entry = Entry::by(&permit, "member.added", Subject::user(member.member_id))
+                        .with(Changes::default().made("role", member.role));
+                    notices.tell(entry, member.member_id, |place, by| Letter::MemberAdded {
+                        place,
+                        role: member.role,
+                        by,
+                    })
                 })
                 .collect();
             journal::commit(self, tx, call, entries, added).await
@@ -124,6 +131,7 @@ impl Registry {
             let permit: Permit<Administer, OrgId> = access::permit(&mut tx, call, org).await?;
             let present = store::org_memberships::standings(&mut tx, &permit, &ids).await?;
             refuse(ConflictKind::NotAMember, &ids, |id| !present.contains_key(id))?;
+            let notices = Notices::in_org(self, &mut tx, call, &permit, present.keys().copied()).await?;
             let (mut after, mut entries) = (Vec::with_capacity(ids.len()), Vec::new());
             for RoleChange { member_id, role } in changes {
                 let Some(Standing { role: before, email }) = present.get(member_id) else { continue };
@@ -131,8 +139,8 @@ impl Registry {
                 if *before != Some(*role) {
                     store::org_memberships::set_role(&mut tx, &permit, *member_id, *role).await?;
                     let changes = Changes::default().field("role", before, &Some(*role));
-                    entries
-                        .push(Entry::by(&permit, "member.updated", Subject::user(*member_id)).with(changes));
+                    let entry = Entry::by(&permit, "member.updated", Subject::user(*member_id)).with(changes);
+                    entries.push(notices.role_changed(entry, *member_id, *before, *role));
                 }
                 after.push(Member { member_id: *member_id, email: email.clone(), role: *role });
             }
@@ -164,7 +172,10 @@ impl Registry {
             if heirs.is_empty() && !departure.orphaned.is_empty() {
                 return Err(Error::conflict(ConflictKind::LastOwner));
             }
-            let entries = departures(&permit, &present, &departure);
+            let concerned = leaving.iter().chain(&heirs).copied();
+            let notices = Notices::in_org(self, &mut tx, call, &permit, concerned).await?;
+            let inherited = notices.names(&mut tx, &permit, &departure).await?;
+            let entries = departures(&permit, &present, &departure, &notices, &inherited);
             journal::commit(self, tx, call, entries, ()).await
         })
     }
@@ -186,21 +197,19 @@ impl Registry {
                 return Err(Error::invalid("member_id", "must be somebody who can log in"));
             }
             let owners = store::org_memberships::owners(&mut tx, &permit).await?;
+            let concerned = owners.iter().copied().chain([to]);
+            let notices = Notices::in_org(self, &mut tx, call, &permit, concerned).await?;
             let by_owner = owners.contains(&caller);
             store::org_memberships::set_role(&mut tx, &permit, to, Role::Owner).await?;
-            let mut entries = vec![
-                Entry::by(&permit, "org.transferred", Subject::user(to)).with(Changes::default().field(
-                    "role",
-                    &heir.role,
-                    &Some(Role::Owner),
-                )),
-            ];
+            let risen = Changes::default().field("role", &heir.role, &Some(Role::Owner));
+            let entry = Entry::by(&permit, "org.transferred", Subject::user(to)).with(risen);
+            let mut entries =
+                vec![notices.tell(entry, to, |place, by| Letter::OwnershipReceived { place, by })];
             for owner in owners.into_iter().filter(|owner| *owner != to && (!by_owner || *owner == caller)) {
                 store::org_memberships::set_role(&mut tx, &permit, owner, Role::Admin).await?;
-                entries.push(
-                    Entry::by(&permit, "member.updated", Subject::user(owner))
-                        .with(Changes::default().field("role", &Role::Owner, &Role::Admin)),
-                );
+                let stepped_down = Changes::default().field("role", &Role::Owner, &Role::Admin);
+                let entry = Entry::by(&permit, "member.updated", Subject::user(owner)).with(stepped_down);
+                entries.push(notices.role_changed(entry, owner, Some(Role::Owner), Role::Admin));
             }
             journal::commit(self, tx, call, entries, ()).await
         })
@@ -223,21 +232,34 @@ async fn owners_left<A: access::Action>(
 }
 
 /// What a removal did, in the order it is understood: invites end, groups change hands, then people go.
+/// Each person is written to once, however many groups it was about.
 fn departures(
     permit: &Permit<EndMemberships, OrgId>,
     present: &BTreeMap<UserId, Standing>,
     departure: &Departure,
+    notices: &Notices,
+    inherited: &[String],
 ) -> Vec<Entry> {
     let owner = Some(Role::Owner);
     let revoked = departure.revoked.iter().map(|(invite, group)| {
         let entry = Entry::by(permit, "invite.revoked", Subject::invite(*invite));
         entry.at(Some(permit.target()), *group)
     });
+    let mut told = HashSet::new();
     let adopted = departure.adoptions.iter().map(|adoption| {
         let action = if adoption.was_member { "member.updated" } else { "member.added" };
-        Entry::by(permit, action, Subject::user(adoption.heir))
+        let entry = Entry::by(permit, action, Subject::user(adoption.heir))
             .in_group(adoption.group)
-            .with(Changes::default().field("role", &adoption.before, &owner))
+            .with(Changes::default().field("role", &adoption.before, &owner));
+        if told.insert(adoption.heir) {
+            // Every heir gets every group.
+            notices.tell(entry, adoption.heir, |place, by| Letter::GroupsInherited {
+                place: Place { groups: inherited.to_vec(), ..place },
+                by,
+            })
+        } else {
+            entry
+        }
     });
     let left = departure.left.iter().map(|(group, member, role)| {
         Entry::by(permit, "member.removed", Subject::user(*member))
@@ -246,7 +268,8 @@ fn departures(
     });
     let gone = present.iter().map(|(member, standing)| {
         let changes = Changes::default().field("role", &standing.role, &None::<Role>);
-        Entry::by(permit, "member.removed", Subject::user(*member)).with(changes)
+        let entry = Entry::by(permit, "member.removed", Subject::user(*member)).with(changes);
+        notices.tell(entry, *member, |place, by| Letter::MemberRemoved { place, by })
     });
     revoked.chain(adopted).chain(left).chain(gone).collect()
 }

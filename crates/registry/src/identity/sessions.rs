@@ -18,6 +18,7 @@ use crate::{
     error::{Error, Result},
     ids::{SessionId, UserId},
     journal::{self, Changes, Entry, Subject},
+    mail::Letter,
     secret::{Prefix, Secret},
     store::{self, Tx, lock, users::Account},
     text::Email,
@@ -36,17 +37,6 @@ pub struct NewSession {
     pub expires_at: Timestamp,
     /// Whose it is.
     pub user_id: UserId,
-}
-
-/// What goes into the mail to somebody who forgot their password.
-#[derive(Clone, Debug)]
-pub struct ResetTicket {
-    /// To whom, and to nobody else.
-    pub email: Email,
-    /// The right to set a new password, once.
-    pub token: Secret,
-    /// Until when.
-    pub expires_at: Timestamp,
 }
 
 impl Registry {
@@ -134,36 +124,30 @@ impl Registry {
         })
     }
 
-    /// Makes a token to set a new password by, in place of any earlier one. `None` where there is no
-    /// such account, it is disabled, or it had one lately. What this returns, and how long it takes,
+    /// Makes a token to set a new password by, in place of any earlier one, and mails it to the
+    /// account's own address and to nobody else. Nothing happens where there is no such account, it is
+    /// disabled, it had one lately, or no mail is sent. How long this takes, and whether it fails,
     /// tells whether an account exists: answer the client before waiting for it.
-    pub async fn request_password_reset(
-        &self,
-        call: &Call,
-        email: &Email,
-        source: IpAddr,
-    ) -> Result<Option<ResetTicket>> {
-        if !self.identity.attempts.reset(email, source)? {
-            return Ok(None);
+    pub async fn request_password_reset(&self, call: &Call, email: &Email, source: IpAddr) -> Result<()> {
+        if !self.identity.attempts.reset(email, source)? || !self.sends_mail() {
+            return Ok(());
         }
         let found = store::users::account_by_email(&mut self.db.read().await?, email).await?;
         let Some(account) = found.filter(|account| account.status == UserStatus::Enabled) else {
-            return Ok(None);
+            return Ok(());
         };
-        let mut ticket = None;
-        // A repeated request finds its record and makes no second ticket.
+        // A repeated request finds its record and makes no second token.
         use_case!(self, call, |tx| {
             if unchanged(&mut tx, &account).await?.is_none() {
                 return Ok(());
             }
-            let token = Secret::generate(Prefix::PasswordReset)?;
+            let secret = Secret::generate(Prefix::PasswordReset)?;
             let expires_at = tx.now().after(RESET_LIFE);
-            store::sessions::replace_reset(&mut tx, &account, &token, expires_at).await?;
-            ticket = Some(ResetTicket { email: account.email.clone(), token, expires_at });
-            let entry = Entry::about(Via::Public, "password.reset_requested", Subject::user(account.id));
+            store::sessions::replace_reset(&mut tx, &account, &secret, expires_at).await?;
+            let entry = Entry::about(Via::Public, "password.reset_requested", Subject::user(account.id))
+                .mail(&account.email, Letter::PasswordReset { secret, expires_at });
             journal::commit(self, tx, call, vec![entry], ()).await
-        })?;
-        Ok(ticket)
+        })
     }
 
     /// Sets a new password by a reset's token, once; ends all sessions and access tokens, since

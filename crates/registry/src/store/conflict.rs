@@ -47,6 +47,7 @@ const UNIQUE: &[(&str, &str, ConflictKind)] = &[
         ConflictKind::AlreadyInvited,
     ),
     ("platform_invites_pending", "platform_invites.invitee_email", ConflictKind::AlreadyInvited),
+    ("mails_pkey", "mails.id", ConflictKind::IdTaken),
     ("idempotency_keys_pkey", "idempotency_keys.digest", ConflictKind::InFlight),
 ];
 

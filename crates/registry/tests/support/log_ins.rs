@@ -14,6 +14,7 @@ use registry::{
     Actor, Call, Clock, ConflictKind, Error, JsonObject, NewSession, NewToken, Password, Registry, Secret,
     Settings, Timestamp, User,
     journal::{JournalFilter, JournalOrder},
+    mail::Letter,
     text::{Email, TokenName},
 };
 
@@ -57,6 +58,18 @@ pub async fn session(
     source: &str,
 ) -> Result<NewSession, Error> {
     registry.create_session(&anonymous(), &email(name), &Secret::new(password), from(source)).await
+}
+
+/// What somebody gets by mail who forgot their password, if they get anything.
+pub async fn reset_secret(registry: &Registry, call: &Call, to: &Email) -> Option<Secret> {
+    registry.request_password_reset(call, to, from(HOME)).await.unwrap();
+    let mails = registry.claim_mails(1000).await.unwrap();
+    // Others may be due again.
+    let newest = mails.into_iter().filter(|mail| mail.to == *to).max_by_key(|mail| mail.created_at)?;
+    match newest.letter {
+        Letter::PasswordReset { secret, .. } if newest.attempt == 1 => Some(secret),
+        _ => None,
+    }
 }
 
 /// A registry whose clock stands still, with its root.

@@ -11,11 +11,12 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Failure, print, setup};
+use super::{Failure, mail::place, print, setup};
 use crate::{
     App, build,
     config::Config,
     limits::RateLimits,
+    mail::{self, Destination, Mailing},
     rest,
     serve::{Limits, Server, Stop, Stopping, tls},
 };
@@ -28,7 +29,7 @@ const CLOSE: Duration = Duration::from_millis(1500);
 pub(super) async fn serve(config: &Config) -> Result<(), Failure> {
     let mut stops = Stops::listen()?;
     let (stop, stopping) = Stop::switch();
-    let (registry, mut serving) = tokio::select! {
+    let (registry, mut serving, mailing) = tokio::select! {
         started = start(config, stopping) => started?,
         // What a start does is done in transactions.
         _ = stops.next() => return Ok(()),
@@ -50,6 +51,12 @@ pub(super) async fn serve(config: &Config) -> Result<(), Failure> {
     if !drained {
         tracing::warn!("some requests did not end in time and were cut off");
     }
+    // Told to stop with the listener, it has had as long to do so.
+    if let Some(mailing) = mailing
+        && tokio::time::timeout(CLOSE, mailing).await.is_err()
+    {
+        tracing::warn!("mails under way were cut off; they will be sent later");
+    }
     if tokio::time::timeout(CLOSE, registry.close()).await.is_err() {
         tracing::warn!("the database did not let go in time");
     }
@@ -57,9 +64,12 @@ pub(super) async fn serve(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Gets everything going; the task ends once `stopping` and all requests have ended, and tells
-/// whether they did in time.
-async fn start(config: &Config, stopping: Stopping) -> Result<(Arc<Registry>, JoinHandle<bool>), Failure> {
+/// What is running: the registry, the listener, which ends once it is told to stop and all requests have
+/// ended, and tells whether they did in time, and what sends mail.
+type Started = (Arc<Registry>, JoinHandle<bool>, Option<JoinHandle<()>>);
+
+/// Gets everything going.
+async fn start(config: &Config, stopping: Stopping) -> Result<Started, Failure> {
     // Before anything is changed: two services on one port is the commonest mistake.
     let http = bind("http", config.http()).await?;
     let metrics = match config.metrics() {
@@ -72,19 +82,27 @@ async fn start(config: &Config, stopping: Stopping) -> Result<(Arc<Registry>, Jo
         ),
         None => None,
     };
+    let address = http.local_addr().map_err(|error| Failure::to("listen", &error))?;
+    let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
+    let setup = config.mail(address).map_err(|error| usage(&error))?;
+    let mailing = Mailing::new(&setup).map_err(|error| usage(&error))?;
     let registry = setup::open(config).await?;
     let root = root(config, &registry).await?;
-    let address = http.local_addr().map_err(|error| Failure::to("listen", &error))?;
     let app = App::new(Arc::clone(&registry), config.options(address));
 
     let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
-    print(&banner(config, &registry, address, metrics_address, root.as_ref()))?;
+    print(&banner(config, &registry, &setup, address, metrics_address, root.as_ref()))?;
     tracing::info!(version = build::VERSION, %address, engine = registry.engine(), "serving");
     if tls.is_none() && !address.ip().is_loopback() {
         tracing::warn!(%address, "the API speaks plain HTTP to other machines: passwords and keys can be read on the way; set tls_cert and tls_key, or put a proxy in front");
     }
+    warn_of_mail(config, &setup);
     RateLimits::tidy_regularly(&app);
     look_after(&registry);
+    let mailing = mailing.map(|mailing| {
+        let drain = config.limits().drain;
+        tokio::spawn(mailing.run(Arc::clone(&registry), app.metrics.mail.clone(), stopping.clone(), drain))
+    });
 
     let connections = app.metrics.connections.clone();
     if let Some(listener) = metrics {
@@ -94,7 +112,7 @@ async fn start(config: &Config, stopping: Stopping) -> Result<(Arc<Registry>, Jo
         tokio::spawn(server.run(listener, stopping.clone()));
     }
     let server = Server { router: rest::router(app), limits: config.limits(), tls, connections };
-    Ok((registry, tokio::spawn(server.run(http, stopping))))
+    Ok((registry, tokio::spawn(server.run(http, stopping)), mailing))
 }
 
 async fn bind(option: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -123,19 +141,25 @@ async fn root(config: &Config, registry: &Registry) -> Result<Option<RootMade>, 
 fn banner(
     config: &Config,
     registry: &Registry,
+    setup: &mail::Setup,
     address: SocketAddr,
     metrics: Option<SocketAddr>,
     root: Option<&RootMade>,
 ) -> String {
     let url = config.public_url(address);
     let metrics = metrics.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics"));
+    let place = place(&setup.destination);
+    let mail = match setup.destination {
+        Destination::Off => "off; nobody is written to, and who forgets a password needs you".to_owned(),
+        Destination::Files(_) => format!("{place}, as files for you to pass on"),
+        Destination::Smtp(_) => format!("{place}, from {}", setup.from.as_deref().unwrap_or_default()),
+    };
     let mut text = format!(
         "Things {}\n\n  database   {}, {}\n  API        {url} (read and try it: {url}/docs)\n  metrics    {metrics}\n  \
-         mail       {}, as files for you to pass on\n  keys       {}\n",
+         mail       {mail}\n  keys       {}\n",
         build::VERSION,
         registry.engine(),
         config.shown_database_url(),
-        config.data_dir().join("mail").display(),
         setup::key_place(config),
     );
     let Some(root) = root else { return text };
@@ -163,6 +187,23 @@ fn banner(
          curl -s {url}/tokens -H 'Content-Type: application/json' \\\n    -d '{body}'\n\n"
     ));
     text
+}
+
+/// What works and should be looked at all the same.
+fn warn_of_mail(config: &Config, setup: &mail::Setup) {
+    let Destination::Smtp(server) = &setup.destination else { return };
+    if server.is_exposed() {
+        tracing::warn!(
+            host = server.host,
+            "mails, and the password for them, can be read on their way to the mail server; leave out `?tls=…`"
+        );
+    }
+    if !config.has_public_url() {
+        tracing::warn!(
+            site = setup.site,
+            "links in mails lead to the address that this service listens on; set public_url"
+        );
+    }
 }
 
 /// Removes what has expired, and looks once for rows that break an invariant.

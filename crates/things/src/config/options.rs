@@ -59,7 +59,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
     text(
         "data_dir",
         "\"things-data\"",
-        "Where the installation's keys are, SQLite's database, and mails to people. Made, for its owner only, if it does not exist.",
+        "Where the installation's keys are, SQLite's database, and mails that are written as files. Made, for its owner only, if it does not exist.",
     )
     .flag("DIR"),
     unset(
@@ -74,7 +74,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
     unset(
         "public_url",
         "\"https://things.example.com\"",
-        "How clients reach the HTTP API from outside. By default as it listens.",
+        "How clients reach the HTTP API from outside, and what links in mails begin with. By default as it listens.",
     )
     .flag("URL"),
     text(
@@ -104,6 +104,32 @@ pub(crate) const OPTIONS: &[Opt] = &[
     )
     .flag("FILE"),
     unset("tls_key", "\"things.key\"", "A PEM file with the certificate's private key.").flag("FILE"),
+    text(
+        "mail",
+        "\"file\"",
+        "Where mails to people go: `smtp://user:password@host:port` (encrypted by STARTTLS, unless the host is this \
+         machine or `?tls=none` or `?tls=opportunistic` follows), `smtps://…` (encrypted from the first byte), `file:DIR` \
+         or `file` (the data directory's `mail`) to pass them on yourself, or `off`. Special characters in the password \
+         are written as %XX.",
+    )
+    .flag("URL")
+    .secret(),
+    unset(
+        "mail_from",
+        "\"Things <things@example.com>\"",
+        "Who mails come from. Needed where they are sent to a mail server.",
+    ),
+    unset(
+        "mail_templates",
+        "\"mail-templates\"",
+        "A directory of templates for mails. Those that are in it replace the built-in ones, which `things mail templates \
+         DIR` writes down.",
+    ),
+    unset(
+        "mail_ca",
+        "\"mail-ca.pem\"",
+        "A PEM file with certificates that the mail server's may be signed by, besides those of the well-known authorities.",
+    ),
     text("registration", "\"closed\"", "Whether anybody may make themselves an account: `open` or `closed`."),
     number("session_days", "14", "How many days a log-in lasts: 1 to 365."),
     number(

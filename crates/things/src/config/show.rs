@@ -16,7 +16,7 @@ impl Config {
                 shown.push_str(&format!("\n[{section}]\n"));
             }
             let value = match self.figment.find_value(option.key) {
-                Ok(Value::String(_, text)) if option.key == "database_url" => {
+                Ok(Value::String(_, text)) if matches!(option.key, "database_url" | "mail") => {
                     quoted(&without_password(&text))
                 }
                 Ok(Value::String(..)) if option.secret => quoted("********"),
@@ -38,7 +38,8 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A database's URL for a person to read: whatever could be a password is covered.
+/// The URL of a database or a mail server for a person to read: whatever could be a password is
+/// covered.
 pub(super) fn without_password(url: &str) -> String {
     let (address, query) = url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
     let mut shown = match address.split_once("://") {

@@ -98,6 +98,16 @@ fn what_is_wrong_is_told_with_its_name_and_place() {
     );
     assert!(refusal("log = \"a=b=c\"", &[]).starts_with("log is not a filter"));
     assert!(refusal("database_url = \"mysql://h3llo\"", &[]).starts_with("database_url must begin with"));
+    for (mail, told) in [
+        ("imap://mail", "mail must be `file`, `file:DIR`, `smtp://user:password@host:port`"),
+        ("smtp://ann@mail", "mail has a user without a password"),
+        ("smtp://mail:port", "mail needs a number from 1 to 65535 as the port"),
+        ("smtp://mail?tls=maybe", "mail may end with ?tls=required"),
+    ] {
+        assert!(refusal(&format!("mail = \"{mail}\""), &[]).starts_with(told), "{mail}");
+    }
+    let hidden = refusal("", &[("THINGS_MAIL", "smtp://ann:s3cret@mail:x")]);
+    assert!(hidden.ends_with("(set by THINGS_MAIL)") && !hidden.contains("s3cr"), "{hidden}");
     assert!(refusal("x = ", &[]).contains("my.toml"));
     let missing = Config::load(&Sources { file: Some("/no/such.toml".into()), ..Sources::default() });
     assert_eq!(missing.unwrap_err().0, "the configuration file /no/such.toml does not exist");
@@ -110,9 +120,12 @@ fn secrets_are_not_shown() {
         "postgres://ann:s3cr@s3cret@db/things",
         "postgres://db/things?user=ann&password=s3cret&sslmode=require",
     ] {
-        let environment = [("THINGS_DATABASE_URL", url), ("THINGS_ADMIN_PASSWORD", "s3cret-2")];
+        let mail = "smtp://ann:s3cret%3F@mail.example.com:587?tls=none";
+        let environment =
+            [("THINGS_DATABASE_URL", url), ("THINGS_ADMIN_PASSWORD", "s3cret-2"), ("THINGS_MAIL", mail)];
         let config = load("", &environment, &[]).unwrap();
         let shown = config.show();
+        assert!(shown.contains("mail = \"smtp://ann:********@mail.example.com:587?tls=none\""), "{shown}");
         assert!(!shown.contains("s3cr"), "{shown}");
         assert!(shown.contains("ann") && shown.contains("db/things"), "{shown}");
         assert!(shown.contains("admin_password = \"********\"  # THINGS_ADMIN_PASSWORD"), "{shown}");

@@ -54,6 +54,7 @@ struct Checks {
     database: Checked,
     migrations: Checked,
     disk: Checked,
+    mail: Checked,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -72,7 +73,7 @@ fn checked(well: bool, otherwise: Status) -> Checked {
     (status = 503, body = Health, content_type = "application/health+json")))]
 async fn show_health(State(app): State<App>) -> Response {
     let report = app.health.report(&app.registry, app.options.data_dir.as_deref()).await;
-    let (code, status) = match (report.is_ready(), report.has_room()) {
+    let (code, status) = match (report.is_ready(), report.has_room() && report.mail) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, Status::Fail),
         (true, false) => (StatusCode::OK, Status::Warn),
         (true, true) => (StatusCode::OK, Status::Pass),
@@ -87,6 +88,7 @@ async fn show_health(State(app): State<App>) -> Response {
             database: checked(report.database, Status::Fail),
             migrations: checked(report.schema_fits(), Status::Fail),
             disk: checked(report.has_room(), Status::Warn),
+            mail: checked(report.mail, Status::Warn),
         },
     };
     (code, [(header::CONTENT_TYPE, "application/health+json")], Out(body)).into_response()

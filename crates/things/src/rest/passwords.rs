@@ -1,7 +1,7 @@
 //! Passwords over HTTP: change one's own, or set a new one without knowing the old.
 
 use axum::{Json as Out, extract::State, http::StatusCode};
-use registry::{Call, Password, ResetTicket, Secret, text::Email};
+use registry::{Call, Password, Secret, text::Email};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -16,7 +16,7 @@ use super::{
     secret::SecretText,
     users::new_password,
 };
-use crate::{App, mail::Mail};
+use crate::App;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -103,34 +103,10 @@ async fn request_password_reset(
 /// after the answer is decided.
 pub(crate) fn send_reset(app: App, call: Call, email: Email, peer: Peer) {
     tokio::spawn(async move {
-        match app.registry.request_password_reset(&call, &email, peer.ip()).await {
-            Ok(Some(ticket)) => app.mailer.deliver(mail(&app, &ticket), &app, call.request_id()).await,
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(request_id = call.request_id(), %error, "a password reset was not made");
-            }
+        if let Err(error) = app.registry.request_password_reset(&call, &email, peer.ip()).await {
+            tracing::warn!(request_id = call.request_id(), %error, "a password reset was not made");
         }
     });
-}
-
-fn mail(app: &App, ticket: &ResetTicket) -> Mail {
-    let site = app.options.public_url.trim_end_matches('/');
-    let text = format!(
-        "Somebody, probably you, asked for a new password for {email} at {site}.\n\
-         \n\
-         Set it at\n\
-         \n    {site}/password/reset\n\
-         \n\
-         with this token, which works once and until {ends}:\n\
-         \n    {token}\n\
-         \n\
-         A program sends it there by PUT, as {{\"token\": …, \"password\": …}}. All your sessions and access\n\
-         tokens end then. If it was not you, do nothing: your password stays as it is.\n",
-        email = ticket.email,
-        ends = ticket.expires_at,
-        token = ticket.token.expose(),
-    );
-    Mail { to: ticket.email.clone(), subject: "Your new password", text: Secret::new(text) }
 }
 
 /// A new password, by the right to set it.

@@ -17,6 +17,59 @@ pub struct Metrics {
     durations: Family<Route, Histogram, fn() -> Histogram>,
     /// Open connections.
     pub connections: Gauge,
+    /// Mail.
+    pub mail: MailMetrics,
+}
+
+/// What is counted about mail. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct MailMetrics {
+    attempts: Family<Attempt, Counter>,
+    /// Mails that have not been sent yet, as last seen.
+    pub(crate) waiting: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Attempt {
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Outcome {
+    Sent,
+    Refused,
+    GivenUp,
+}
+
+impl EncodeLabelValue for Outcome {
+    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>) -> fmt::Result {
+        fmt::Write::write_str(
+            encoder,
+            match self {
+                Self::Sent => "sent",
+                Self::Refused => "refused",
+                Self::GivenUp => "given_up",
+            },
+        )
+    }
+}
+
+impl MailMetrics {
+    pub(crate) fn sent(&self) {
+        self.count(Outcome::Sent);
+    }
+
+    pub(crate) fn refused(&self) {
+        self.count(Outcome::Refused);
+    }
+
+    pub(crate) fn given_up(&self) {
+        self.count(Outcome::GivenUp);
+    }
+
+    fn count(&self, outcome: Outcome) {
+        self.attempts.get_or_create(&Attempt { outcome }).inc();
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -96,12 +149,19 @@ impl Default for Metrics {
             Family::clone(&durations),
         );
         registry.register("http_connections", "Open connections", connections.clone());
+        let mail = MailMetrics::default();
+        registry.register(
+            "mail_attempts",
+            "Attempts to send a mail, by their outcome",
+            mail.attempts.clone(),
+        );
+        registry.register("mail_waiting", "Mails that have not been sent yet", mail.waiting.clone());
         registry.register(
             "build",
             "Which program this is",
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { registry, requests, durations, connections }
+        Self { registry, requests, durations, connections, mail }
     }
 }
 

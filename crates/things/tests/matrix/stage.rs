@@ -10,6 +10,7 @@ use registry::{
     NewOrg, NewOrgInvite, NewToken, OrgId, Password, PlatformRole, ProfileId, Role, Secret, ThingId, TokenId,
     UserId, Within,
     groups::NewGroup,
+    mail::Letter,
     profiles::{NewProfile, ProfileConfig},
     text::Email,
     things::{CreatedThing, NewThing},
@@ -150,8 +151,17 @@ impl<'a> People<'a> {
     pub async fn reset_ticket(&self, person: &Person) -> Secret {
         let call = Call::new(Actor::Anonymous, "test");
         let source = self.server.address.ip();
-        let ticket = self.server.registry.request_password_reset(&call, &person.email, source).await.unwrap();
-        ticket.unwrap().token
+        self.server.registry.request_password_reset(&call, &person.email, source).await.unwrap();
+        loop {
+            let mails = self.server.registry.claim_mails(1000).await.unwrap();
+            assert!(!mails.is_empty(), "no mail to {}", person.email);
+            for mail in mails {
+                self.server.registry.mail_sent(&mail).await.unwrap();
+                if let (true, Letter::PasswordReset { secret, .. }) = (mail.to == person.email, mail.letter) {
+                    return secret;
+                }
+            }
+        }
     }
 
     /// Shuts somebody out.

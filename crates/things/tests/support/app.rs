@@ -24,7 +24,9 @@ use registry::{
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::Value;
 use things::{
-    App, Options, rest,
+    App, Options,
+    mail::{Mailing, Setup},
+    rest,
     serve::{Limits, Server, Stop},
 };
 
@@ -73,7 +75,14 @@ pub async fn start_set_up(
     limits: Limits,
     set_up: impl FnOnce(&mut Settings),
 ) -> Running {
-    launch(engine, options, limits, None, set_up).await
+    launch(engine, options, limits, None, None, set_up).await
+}
+
+/// Starts a server that sends mail, and looks for what is due all the time.
+pub async fn start_mailing(engine: Engine, mail: &Setup) -> Running {
+    let options = Options { requests_per_second: None, public_url: mail.site.clone(), ..Options::default() };
+    let mailing = Mailing::new(mail).unwrap().unwrap().polling(Duration::from_millis(20));
+    launch(engine, options, Limits::default(), None, Some(mailing), |_| {}).await
 }
 
 /// Starts a server where anybody may register.
@@ -86,7 +95,7 @@ pub async fn start_open(engine: Engine) -> Running {
 pub async fn start_tls(engine: Engine, tls: tokio_rustls::TlsAcceptor) -> Running {
     let options = Options { tls: true, ..Options::default() };
     let limits = Limits { head: Duration::from_millis(500), ..Limits::default() };
-    launch(engine, options, limits, Some(tls), |_| {}).await
+    launch(engine, options, limits, Some(tls), None, |_| {}).await
 }
 
 async fn launch(
@@ -94,6 +103,7 @@ async fn launch(
     options: Options,
     limits: Limits,
     tls: Option<tokio_rustls::TlsAcceptor>,
+    mailing: Option<Mailing>,
     set_up: impl FnOnce(&mut Settings),
 ) -> Running {
     let clock = Clock::standing(START);
@@ -105,6 +115,10 @@ async fn launch(
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopping) = Stop::switch();
+    if let Some(mailing) = mailing {
+        let registry = Arc::clone(&registry);
+        tokio::spawn(mailing.run(registry, app.metrics.mail.clone(), stopping.clone(), limits.drain));
+    }
     let connections = app.metrics.connections.clone();
     let server = Server { router: rest::router(app.clone()), limits, tls, connections };
     let serving = Some(tokio::spawn(server.run(listener, stopping)));
