@@ -6,7 +6,9 @@
 
 mod answer;
 mod create;
+mod drafts;
 mod join;
+mod letters;
 pub(crate) mod life;
 
 use std::time::Duration;

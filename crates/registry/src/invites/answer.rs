@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Invite, InviteKind, InviteLimits, InviteState,
+    letters::{self, written},
     life::{self, Accepted, Fate, Pending, Refusal, Standing},
 };
 use crate::{
@@ -184,7 +185,8 @@ impl Registry {
             };
             entries.push(on_id(permit, action, sleeper.id).in_group(sleeper.group));
         }
-        Ok(entries)
+        let woken: Vec<InviteId> = woken.into_iter().filter(|id| met.contains(id)).collect();
+        letters::woken(tx, entries, &woken, now).await
     }
 
     /// The invitee says no. Allowed after expiry too, on purpose: it only ever removes.
@@ -251,8 +253,9 @@ impl Registry {
             if !done {
                 return Err(closed(store::invites::view(&mut tx, &permit, now).await?.state));
             }
-            let entry = on(&permit, "invite.resent", &invite);
             let invite = Invite { expires_at: Some(expires_at), ..invite };
+            let secret = (invite.dormant || invite.kind == InviteKind::Platform).then_some(&secret);
+            let entry = written(on(&permit, "invite.resent", &invite), &invite, secret);
             journal::commit(self, tx, call, vec![entry], invite).await
         })
     }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    GroupOffer, Invite, InviteKind, InviteLimits, InviteState, Invited, NewGroupInvite, NewOrgInvite,
-    answer::expired, life::may_grant,
+    Invite, InviteKind, InviteLimits, InviteState, Invited, NewGroupInvite, NewOrgInvite, answer::expired,
+    drafts::Place, letters::written, life::may_grant,
 };
 use crate::{
     MAX_BULK, Registry,
@@ -24,7 +24,7 @@ use crate::{
     secret::{Prefix, Secret},
     store::{
         self, Tx,
-        invites::{NewOrgRow, NewPlatformRow},
+        invites::NewPlatformRow,
         lock,
         lock::{GroupLock, OrgLock},
     },
@@ -175,10 +175,9 @@ impl Registry {
                     invitee_id: Some(invitee),
                     ..place.invite(id, InviteKind::Group, &new.email, Some(new.role), now, expires_at)
                 };
-                entries.push(
-                    Entry::by(&permit, "invite.created", Subject::invite(id))
-                        .with(Changes::default().made("invitee", invitee).made("role", new.role)),
-                );
+                let entry = Entry::by(&permit, "invite.created", Subject::invite(id))
+                    .with(Changes::default().made("invitee", invitee).made("role", new.role));
+                entries.push(written(entry, &invite, None));
                 answers.insert(item, invite);
             }
             store::invites::insert_groups(&mut tx, inviter, &rows, now, Some(expires_at)).await?;
@@ -213,11 +212,12 @@ impl Registry {
             self.within_limits(&mut tx, inviter, 1, 0, now).await?;
             let id: InviteId = self.ids.make(now);
             let expires_at = now.after(self.invites.life);
+            let secret = Secret::generate(Prefix::Invite)?;
             let row = NewPlatformRow {
                 id,
                 org_invite: None,
                 email: email.clone(),
-                secret: Secret::generate(Prefix::Invite)?,
+                secret: secret.clone(),
                 redirect_path: redirect_path.cloned(),
             };
             store::invites::insert_platforms(&mut tx, inviter, &[row], now, expires_at).await?;
@@ -226,7 +226,8 @@ impl Registry {
                 redirect_path: redirect_path.cloned(),
                 ..place.invite(id, InviteKind::Platform, email, None, now, expires_at)
             };
-            entries.push(Entry::about(Via::PlatformAdmin, "invite.created", Subject::invite(id)));
+            let entry = Entry::about(Via::PlatformAdmin, "invite.created", Subject::invite(id));
+            entries.push(written(entry, &invite, Some(&secret)));
             journal::commit(self, tx, call, entries, invite).await
         })
     }
@@ -368,159 +369,4 @@ fn distinct<'e>(emails: impl Iterator<Item = &'e Email>) -> Vec<Email> {
 
 fn by_email(accounts: Vec<Account>) -> HashMap<Email, Account> {
     accounts.into_iter().map(|account| (account.email.clone(), account)).collect()
-}
-
-/// What all invites of a request have in common.
-struct Place {
-    org: Option<(OrgId, String)>,
-    group: Option<(GroupId, String)>,
-    inviter: UserId,
-    inviter_email: Option<Email>,
-    /// The names of the groups that may be offered.
-    groups: HashMap<GroupId, String>,
-}
-
-impl Place {
-    async fn of_org(
-        tx: &mut Tx,
-        permit: &Permit<Administer, OrgId>,
-        call: &Call,
-        groups: &BTreeMap<GroupId, Role>,
-    ) -> Result<Self> {
-        let org = store::orgs::get(tx, permit).await?;
-        let ids: Vec<GroupId> = groups.keys().copied().collect();
-        let groups = store::groups::names(tx, permit, &ids).await?;
-        Ok(Self { org: Some((org.id, org.name)), group: None, groups, ..Self::of_platform(tx, call).await? })
-    }
-
-    async fn of_group(tx: &mut Tx, permit: &Permit<Administer, GroupId>, call: &Call) -> Result<Self> {
-        let group = store::groups::get(tx, permit).await?;
-        let org = store::groups::org_name(tx, permit).await?;
-        Ok(Self {
-            org: Some((group.org_id, org)),
-            group: Some((group.id, group.name)),
-            ..Self::of_platform(tx, call).await?
-        })
-    }
-
-    async fn of_platform(tx: &mut Tx, call: &Call) -> Result<Self> {
-        let inviter = call.user()?.id();
-        let account = store::users::account(tx, inviter).await?;
-        let inviter_email = account.map(|account| account.email);
-        Ok(Self { org: None, group: None, inviter, inviter_email, groups: HashMap::new() })
-    }
-
-    fn invite(
-        &self,
-        id: InviteId,
-        kind: InviteKind,
-        email: &Email,
-        role: Option<Role>,
-        now: Timestamp,
-        expires_at: Timestamp,
-    ) -> Invite {
-        Invite {
-            id,
-            kind,
-            state: InviteState::Pending,
-            dormant: false,
-            invitee_id: None,
-            invitee_email: Some(email.clone()),
-            invitee_role: role,
-            inviter_id: self.inviter,
-            inviter_email: self.inviter_email.clone(),
-            org_id: self.org.as_ref().map(|(id, _)| *id),
-            org_name: self.org.as_ref().map(|(_, name)| name.clone()),
-            group_id: self.group.as_ref().map(|(id, _)| *id),
-            group_name: self.group.as_ref().map(|(_, name)| name.clone()),
-            group_invites: Vec::new(),
-            mode: None,
-            redirect_path: None,
-            created_at: now,
-            expires_at: Some(expires_at),
-        }
-    }
-}
-
-/// Rows of one request to invite to an organisation, and what is answered and told about them.
-#[derive(Default)]
-struct Built {
-    orgs: Vec<NewOrgRow>,
-    platforms: Vec<NewPlatformRow>,
-    sleepers: Vec<(InviteId, GroupId, Option<UserId>, Role)>,
-    links: Vec<(InviteId, InviteId)>,
-    invites: BTreeMap<usize, Invite>,
-}
-
-impl Registry {
-    fn build(
-        &self,
-        made: &[(usize, Option<UserId>)],
-        invites: &[NewOrgInvite],
-        place: &Place,
-        now: Timestamp,
-    ) -> Result<Built> {
-        let expires_at = now.after(self.invites.life);
-        let mut built = Built::default();
-        for (item, invitee) in made {
-            let Some(new) = invites.get(*item) else { continue };
-            let id: InviteId = self.ids.make(now);
-            let mut offers = Vec::with_capacity(new.groups.len());
-            for (group, role) in &new.groups {
-                let sleeper: InviteId = self.ids.make(now);
-                built.sleepers.push((sleeper, *group, None, *role));
-                built.links.push((sleeper, id));
-                let group_name = place.groups.get(group).cloned().unwrap_or_default();
-                offers.push(GroupOffer { id: sleeper, group_id: *group, group_name, member_role: *role });
-            }
-            if invitee.is_none() {
-                built.platforms.push(NewPlatformRow {
-                    id: self.ids.make(now),
-                    org_invite: Some(id),
-                    email: new.email.clone(),
-                    secret: Secret::generate(Prefix::Invite)?,
-                    redirect_path: new.redirect_path.clone(),
-                });
-            }
-            let invite = Invite {
-                dormant: invitee.is_none(),
-                invitee_id: *invitee,
-                group_invites: offers,
-                mode: Some(new.mode),
-                redirect_path: new.redirect_path.clone(),
-                ..place.invite(id, InviteKind::Org, &new.email, Some(new.role), now, expires_at)
-            };
-            built.orgs.push(NewOrgRow {
-                id,
-                invitee: *invitee,
-                email: new.email.clone(),
-                role: new.role,
-                mode: new.mode,
-                redirect_path: new.redirect_path.clone(),
-            });
-            built.invites.insert(*item, invite);
-        }
-        Ok(built)
-    }
-}
-
-impl Built {
-    /// One for each invite, in the organisation; one for each that sleeps, in its group.
-    fn entries(&self, permit: &Permit<Administer, OrgId>) -> Vec<Entry> {
-        let invites = self.invites.values().flat_map(|invite| {
-            let entry = Entry::by(permit, "invite.created", Subject::invite(invite.id)).with(
-                Changes::default()
-                    .made("invitee", invite.invitee_id)
-                    .made("role", invite.invitee_role)
-                    .made("mode", invite.mode),
-            );
-            let sleepers = invite.group_invites.iter().map(|offer| {
-                Entry::by(permit, "invite.created", Subject::invite(offer.id))
-                    .in_group(offer.group_id)
-                    .with(Changes::default().made("role", offer.member_role).made("sleeps_on", invite.id))
-            });
-            std::iter::once(entry).chain(sleepers)
-        });
-        invites.collect()
-    }
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Invite, InviteState};
+use super::{Invite, InviteState, letters};
 use crate::{
     Registry,
     access::{self, Via},
@@ -178,10 +178,13 @@ impl Registry {
         let expires_at = now.after(self.invites.life);
         entries.push(Entry::about(Via::Invitation, "invite.accepted", Subject::invite(door.id)));
         let woken = store::invites::wake_orgs(tx, &door.email, person, locked, now, expires_at).await?;
-        entries.extend(woken.iter().map(|(id, org)| {
+        let told = woken.iter().map(|(id, org)| {
             Entry::about(Via::Invitation, "invite.woken", Subject::invite(*id)).in_org(*org)
-        }));
-        Ok(woken.into_iter().map(|(id, _)| id).collect())
+        });
+        let told = told.collect();
+        let woken: Vec<InviteId> = woken.into_iter().map(|(id, _)| id).collect();
+        entries.extend(letters::woken(tx, told, &woken, now).await?);
+        Ok(woken)
     }
 }
 

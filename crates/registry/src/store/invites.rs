@@ -8,7 +8,7 @@ pub(crate) use end::{
     carried_by, delete_of_org, due_in_group, due_in_org, end_groups, end_orgs, end_platforms, expire_own,
     other_pending, past_due, revoke_sent,
 };
-pub(crate) use list::{list, view, view_by_secret};
+pub(crate) use list::{all_of, list, view, view_by_secret};
 pub(crate) use write::{
     NewOrgRow, NewPlatformRow, answer_group, answer_org, answer_platform, insert_groups, insert_links,
     insert_orgs, insert_platforms, platform_pending, prolong_carried, prolong_group, prolong_org,

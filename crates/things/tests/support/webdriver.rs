@@ -169,9 +169,16 @@ impl Browser {
         self.post(&format!("{element}/value"), json!({ "text": text })).await;
     }
 
+    /// Clicks on what leads to another page, and waits until it is there.
     pub async fn click(&self, css: &str) {
+        let before = self.find("html").await;
         let element = self.find(css).await;
         self.post(&format!("{element}/click"), json!({})).await;
+        let started = std::time::Instant::now();
+        while self.find("html").await == before {
+            assert!(started.elapsed() < PATIENCE, "{css} leads nowhere");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until the page's heading is this one.

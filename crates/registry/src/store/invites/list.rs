@@ -115,6 +115,22 @@ pub(crate) async fn view_by_secret(conn: &mut Conn, door: &Door, now: Timestamp)
     one(conn, door.org_invite.unwrap_or(door.id), now).await
 }
 
+/// Several invites, for letters about them.
+pub(crate) async fn all_of(conn: &mut Conn, invites: &[InviteId], now: Timestamp) -> Result<Vec<Invite>> {
+    let mut sql = Sql::new(SELECT);
+    sql.push(" WHERE v.id IN (").bind_all(ids(invites)).push(")");
+    let rows: Vec<Row> = sql.fetch_all(conn).await?;
+    let carriers: Vec<InviteId> = rows.iter().map(Row::offers_of).collect();
+    let mut offers = offers(conn, &carriers).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let groups = offers.remove(&row.offers_of()).unwrap_or_default();
+            row.seen_at(now, groups)
+        })
+        .collect())
+}
+
 async fn one(conn: &mut Conn, id: InviteId, now: Timestamp) -> Result<Invite> {
     let mut sql = Sql::new(SELECT);
     sql.push(" WHERE v.id = ").bind(Arg::Id(id.uuid()));
