@@ -60,7 +60,7 @@ pub async fn secret_from_mail(data_dir: &Path, wanted: usize) -> String {
             .into_iter()
             .flatten()
             .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "eml"))
             .collect();
         if files.len() >= wanted {
             files.sort();
