@@ -15,11 +15,13 @@ mod pair;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use app::{ROOT_PASSWORD, Reply};
 use pair::{Body, ORG, Pair, encoded};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-const REQUESTS: usize = 4_000;
+const REQUESTS: usize = 5_000;
+const PEOPLE: usize = 12;
 
 /// A small generator: the same numbers every time.
 struct Dice(u64);
@@ -151,6 +153,86 @@ impl Dice {
         thing
     }
 
+    fn address(&mut self) -> String {
+        match self.below(12) {
+            0 => "no address".into(),
+            n if n < 8 => format!("user{}@example.com", self.below(PEOPLE + 1)),
+            _ => format!("guest{}@example.com", self.below(60)),
+        }
+    }
+
+    fn new_invite(&mut self, offers: bool) -> Value {
+        let role = if self.one_in(6) { self.role() } else { self.pick(&["viewer", "editor", "admin"]) };
+        let mut invite = json!({ "email": self.address(), "role": role });
+        if offers && self.one_in(2) {
+            let offer = |dice: &mut Self| json!({ "group_id": dice.id('g'), "member_role": dice.role() });
+            invite["group_invites"] = (0..=self.below(2)).map(|_| offer(self)).collect();
+            invite["mode"] = json!(self.pick(&["ask", "join", "now"]));
+        }
+        if self.one_in(3) {
+            invite["redirect_path"] = json!(self.pick(&["/welcome", "//evil", "", "/a/b"]));
+        }
+        invite
+    }
+
+    fn invites_query(&mut self) -> String {
+        let mut parts = Vec::new();
+        for (name, values) in [
+            ("state", &["pending", "accepted", "declined", "revoked", "expired", "open"][..]),
+            ("kind", &["org", "group", "platform", ""]),
+            ("limit", &["1", "3", "100"]),
+            ("offset", &["0", "2", "10001"]),
+            ("order", &["id", "created_at", "name"]),
+            ("dir", &["asc", "desc"]),
+        ] {
+            if self.one_in(3) {
+                parts.push(format!("{name}={}", self.pick(values)));
+            }
+        }
+        parts.join("&")
+    }
+
+    /// A request about invites, and which of the people sends it, if it is not root. `made` are the
+    /// invites so far.
+    fn invites(&mut self, made: &[Made]) -> (Option<usize>, Method, String, Body) {
+        let (get, post) = (Method::GET, Method::POST);
+        let at = match self.below(3) {
+            0 => format!("/groups/{}/invites", self.id('g')),
+            _ => format!("/orgs/{}/invites", self.org()),
+        };
+        let offers = at.starts_with("/orgs");
+        let (one, invitee) = match made.len() {
+            0 => (self.id('i'), None),
+            // Mostly what came lately: the rest is answered already.
+            count => {
+                let back = if self.one_in(3) { self.below(count) } else { self.below(count.min(12)) };
+                let Made { number, invitee } = made[count - 1 - back];
+                (format!("{{#{number}}}"), invitee)
+            }
+        };
+        let who = invitee.filter(|_| !self.one_in(5)).unwrap_or_else(|| self.below(PEOPLE));
+        match self.below(16) {
+            0..=2 => (None, post, at, Body::Json(self.new_invite(offers))),
+            3 | 4 => {
+                let items: Vec<_> = (0..=self.below(4)).map(|_| self.new_invite(offers)).collect();
+                let query = self.pick(&["", "?partial=true", "?partial=true", "?partial=maybe"]);
+                (None, post, format!("{at}{query}"), Body::Json(json!(items)))
+            }
+            5 => {
+                let mut invite = self.new_invite(false);
+                invite.as_object_mut().unwrap().remove("role");
+                (None, post, "/invites".into(), Body::Json(invite))
+            }
+            6 => (None, get, format!("{at}?{}", self.invites_query()), Body::None),
+            7 => (None, get, format!("/invites?{}", self.invites_query()), Body::None),
+            8 => (Some(who), get, format!("/invites/{one}"), Body::None),
+            9 => (None, Method::DELETE, format!("/invites/{one}"), Body::None),
+            10 => (None, post, format!("/invites/{one}/resend"), Body::None),
+            11 => (Some(who), post, format!("/invites/{one}/decline"), Body::None),
+            _ => (Some(who), post, format!("/invites/{one}/accept"), Body::None),
+        }
+    }
+
     /// The next request.
     fn request(&mut self) -> (Method, String, Body) {
         let (get, post, put, patch, delete) =
@@ -247,14 +329,43 @@ impl Dice {
     }
 }
 
+/// An invite that was made: its number, and which of the people it is for, if it is for one of them.
+#[derive(Clone, Copy)]
+struct Made {
+    number: usize,
+    invitee: Option<usize>,
+}
+
+/// The invites that an answer shows.
+fn invites_in(pair: &Pair, reply: &Reply) -> Vec<Made> {
+    let Ok(body) = serde_json::from_str::<Value>(&reply.text) else { return Vec::new() };
+    let listed = body["invites"].as_array().cloned().unwrap_or_default();
+    let shown = listed.iter().map(|item| item.get("invite").unwrap_or(item)).chain([&body]);
+    let invites = shown.filter(|invite| invite["kind"].is_string());
+    invites
+        .filter_map(|invite| {
+            let number = pair.number(invite["id"].as_str()?)?;
+            let name = invite["invitee_email"].as_str().and_then(|email| email.split('@').next());
+            let invitee = name.and_then(|name| name.strip_prefix("user")?.parse().ok());
+            Some(Made { number, invitee: invitee.filter(|person| *person < PEOPLE) })
+        })
+        .collect()
+}
+
 #[tokio::test]
 async fn both_engines_answer_alike() {
     let mut pair = Pair::start().await;
-    for n in 0..5 {
-        let user =
-            json!({ "email": format!("user{n}@example.com"), "password": "correct horse battery staple" });
-        pair.post("/users", user).await.expect(201);
+    let mut people = Vec::new();
+    for n in 0..PEOPLE {
+        let email = format!("user{n}@example.com");
+        pair.post("/users", json!({ "email": email, "password": ROOT_PASSWORD })).await.expect(201);
+        let mut clients = Vec::new();
+        for server in &pair.servers {
+            clients.push(server.log_in(&email, ROOT_PASSWORD).await);
+        }
+        people.push(clients);
     }
+    let mut invites: Vec<Made> = Vec::new();
     let mut dice = Dice(0x1234_5678_9abc_def1);
     let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
     for n in 0..REQUESTS {
@@ -263,15 +374,31 @@ async fn both_engines_answer_alike() {
                 server.clock.advance(Duration::from_secs(7));
             }
         }
-        let (method, path, body) = dice.request();
-        let reply = pair.send(method, &path, body).await;
+        let reply = if n % 3 == 0 {
+            let (who, method, path, body) = dice.invites(&invites);
+            let reply = match who {
+                Some(who) => pair.send_by(&people[who], method, &path, body).await,
+                None => pair.send(method, &path, body).await,
+            };
+            for made in invites_in(&pair, &reply) {
+                if invites.iter().all(|known| known.number != made.number) {
+                    invites.push(made);
+                }
+            }
+            reply
+        } else {
+            let (method, path, body) = dice.request();
+            pair.send(method, &path, body).await
+        };
         *statuses.entry(reply.status).or_default() += 1;
     }
     let journal = pair.get("/journal?limit=1000").await;
     assert_eq!(journal.status, 200);
     println!("{} requests on {} engines: {statuses:?}", pair.requests, pair.servers.len());
+    let accepted = pair.get("/invites?state=accepted").await.expect(200)["total"].as_u64();
+    assert!(accepted > Some(10), "{accepted:?} invites were accepted");
     // Neither all refused nor all accepted: the requests are worth comparing.
-    for status in [200, 201, 204, 400, 404, 409] {
+    for status in [200, 201, 204, 207, 400, 404, 409] {
         assert!(statuses.get(&status).is_some_and(|count| *count > 20), "{status} in {statuses:?}");
     }
 }

@@ -3,7 +3,7 @@
 //! Each takes the locks of where the invite leads before it reads anything: so of all who come at once
 //! one wins, and the inviter's role, the invitee's membership and the invite are seen as they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use serde::{Deserialize, Serialize};
 
@@ -151,8 +151,8 @@ impl Registry {
         let already = store::invites::already(tx, permit.actor(), &groups, now).await?;
         let mut roles: BTreeMap<UserId, BTreeMap<GroupId, Role>> = BTreeMap::new();
         for sleeper in sleepers {
-            if !roles.contains_key(&sleeper.inviter) {
-                roles.insert(sleeper.inviter, access::roles_of(tx, sleeper.inviter, &groups).await?);
+            if let btree_map::Entry::Vacant(unknown) = roles.entry(sleeper.inviter) {
+                unknown.insert(access::roles_of(tx, sleeper.inviter, &groups).await?);
             }
         }
         let fates = life::wake(

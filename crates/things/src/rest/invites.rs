@@ -393,6 +393,7 @@ async fn revoke_invite(State(app): State<App>, caller: Caller, Id(id): Id<Invite
 
 /// What Mainflux's clients send with an answer. The invite says where its invitee goes on to.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = InviteReply)]
 #[serde(deny_unknown_fields)]
 struct ReplyBody {
     redirect_path: Option<String>,

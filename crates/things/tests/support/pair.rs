@@ -21,7 +21,10 @@ pub struct Pair {
 
 /// Ids that a server made, by the order in which they appeared.
 #[derive(Default)]
-struct Names(HashMap<String, usize>);
+struct Names {
+    numbers: HashMap<String, usize>,
+    ids: Vec<String>,
+}
 
 pub const ORG: &str = "01900000-0000-7000-8000-00000000000a";
 
@@ -67,9 +70,32 @@ impl Pair {
         body: Body,
         headers: &[(&str, &str)],
     ) -> Reply {
+        let roots = self.roots.clone();
+        self.send_all(&roots, method, path, body, headers).await
+    }
+
+    /// Sends as the same person to both, who has a client at each.
+    pub async fn send_by(&mut self, person: &[Client], method: Method, path: &str, body: Body) -> Reply {
+        self.send_all(person, method, path, body, &[]).await
+    }
+
+    /// The number of an id that the first server has shown: `{#number}` in a path is the id that each
+    /// server has by this number.
+    pub fn number(&self, id: &str) -> Option<usize> {
+        self.names[0].numbers.get(id).copied()
+    }
+
+    async fn send_all(
+        &mut self,
+        clients: &[Client],
+        method: Method,
+        path: &str,
+        body: Body,
+        headers: &[(&str, &str)],
+    ) -> Reply {
         let mut first: Option<(String, Reply)> = None;
-        for (at, root) in self.roots.iter().enumerate() {
-            let mut request = root.request(method.clone(), path);
+        for (at, client) in clients.iter().enumerate() {
+            let mut request = client.request(method.clone(), &self.names[at].placed(path));
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
@@ -115,6 +141,18 @@ impl Names {
         body.to_string()
     }
 
+    /// The path, with its own ids for the numbers.
+    fn placed(&self, path: &str) -> String {
+        let mut parts = path.split("{#");
+        let mut placed = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (number, rest) = part.split_once('}').unwrap();
+            placed += &self.ids[number.parse::<usize>().unwrap()];
+            placed += rest;
+        }
+        placed
+    }
+
     fn rename(&mut self, value: &mut Value) {
         match value {
             Value::Object(members) => {
@@ -129,8 +167,11 @@ impl Names {
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.rename(item)),
             Value::String(text) if is_made_here(text) => {
-                let next = self.0.len();
-                let number = *self.0.entry(text.clone()).or_insert(next);
+                let next = self.ids.len();
+                let number = *self.numbers.entry(text.clone()).or_insert(next);
+                if number == next {
+                    self.ids.push(text.clone());
+                }
                 *text = format!("id {number}");
             }
             _ => {}

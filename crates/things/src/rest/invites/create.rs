@@ -252,6 +252,7 @@ struct MadeInvites {
 
 /// What was made: an invite, or invites.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InviteOrInvites)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes the answer to a `OneOrMany`")]
 enum MadeBody {
@@ -271,10 +272,10 @@ struct InviteResult {
     #[schema(minimum = 201, maximum = 499)]
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(value_type = InviteBody, required = false)]
     invite: Option<Box<InviteBody>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(value_type = ItemProblem, required = false)]
     problem: Option<ItemProblem>,
 }
 
