@@ -31,6 +31,9 @@ use crate::{
     text::{Email, RedirectPath},
 };
 
+/// The most groups that all invites of one request offer together.
+const MAX_OFFERS: usize = 10 * MAX_BULK;
+
 /// What an invite in the making is refused for, as an item of a request.
 type Refused = Invited;
 
@@ -170,14 +173,15 @@ impl Registry {
                 let (Some(new), Some(invitee)) = (invites.get(item), invitee) else { continue };
                 let id: InviteId = self.ids.make(now);
                 rows.push((id, group, Some(invitee), new.role));
-                // Where to go on to is in the mail only: the seed's table has no place for it.
                 let invite = Invite {
                     invitee_id: Some(invitee),
                     ..place.invite(id, InviteKind::Group, &new.email, Some(new.role), now, expires_at)
                 };
                 let entry = Entry::by(&permit, "invite.created", Subject::invite(id))
                     .with(Changes::default().made("invitee", invitee).made("role", new.role));
-                entries.push(written(entry, &invite, None));
+                // Where to go on to is in the mail only: the seed's table has no place for it.
+                let mailed = Invite { redirect_path: new.redirect_path.clone(), ..invite.clone() };
+                entries.push(written(entry, &mailed, None));
                 answers.insert(item, invite);
             }
             store::invites::insert_groups(&mut tx, inviter, &rows, now, Some(expires_at)).await?;
@@ -259,12 +263,12 @@ impl Registry {
     }
 }
 
-/// The groups of each invite are named once and not for ownership; all together are a bulk request.
+/// The groups of each invite are named once and not for ownership; all together are bounded.
 fn offered(invites: &[NewOrgInvite]) -> Result<()> {
     let mut errors = Vec::new();
     let all: usize = invites.iter().map(|invite| invite.groups.len()).sum();
-    if all > MAX_BULK {
-        errors.push(FieldError::new("group_invites", format!("must be at most {MAX_BULK} in one request")));
+    if all > MAX_OFFERS {
+        errors.push(FieldError::new("group_invites", format!("must be at most {MAX_OFFERS} in one request")));
     }
     for (item, invite) in invites.iter().enumerate() {
         let mut seen = BTreeSet::new();
