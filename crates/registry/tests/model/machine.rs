@@ -13,7 +13,7 @@ use super::{
     reference::World,
     side::Side,
 };
-use crate::support::engines;
+use crate::support::{Engine, engines};
 
 pub static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -97,6 +97,10 @@ pub fn seed() -> Arc<Seed> {
         pair.audit(&world).await;
         for side in &pair.sides {
             side.registry.close().await;
+            if side.database.engine == Engine::Sqlite {
+                // The file alone is copied, perhaps before the last connection has written its log to it.
+                side.database.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
+            }
         }
         Seed { sides: pair.sides }
     }));
