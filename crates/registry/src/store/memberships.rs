@@ -166,9 +166,10 @@ pub(crate) async fn remove(
             .bind(group)
             .bind(member)
     )?;
-    let mut sql = Sql::new("SELECT id FROM group_invites WHERE state = 'pending' AND group_id = ");
-    sql.bind(Arg::Id(group.uuid())).push(" AND (invitee_id = ").bind(Arg::Id(member.uuid()));
-    sql.push(" OR inviter_id = ").bind(Arg::Id(member.uuid())).push(") ORDER BY id");
+    let mut sql = super::invites::open_groups(tx.now());
+    sql.push(" AND i.group_id = ").bind(Arg::Id(group.uuid()));
+    sql.push(" AND (i.invitee_id = ").bind(Arg::Id(member.uuid()));
+    sql.push(" OR i.inviter_id = ").bind(Arg::Id(member.uuid())).push(") ORDER BY i.id");
     let invites: Vec<(InviteId,)> = sql.fetch_all(tx).await?;
     let invites: Vec<InviteId> = invites.into_iter().map(|(id,)| id).collect();
     let revoked = super::invites::end_groups(tx, &invites, InviteState::Revoked).await?;

@@ -236,17 +236,21 @@ async fn revoke_invites(
     if planted!("I11: invites outlive a membership of the organisation") {
         return Ok(Vec::new());
     }
+    let now = tx.now();
     let mut sql = Sql::new("SELECT id FROM org_invites WHERE state = 'pending' AND org_id = ");
-    sql.bind(org.clone()).push(" AND (inviter_id IN (").bind_all(ids(leaving));
+    sql.bind(org.clone()).push(" AND expires_at > ").bind(Arg::Time(now));
+    sql.push(" AND (inviter_id IN (").bind_all(ids(leaving));
     // By address: one that sleeps has no invitee, and would let them in again just so.
     sql.push(") OR invitee_email IN (SELECT email FROM users WHERE id IN (").bind_all(ids(leaving));
     sql.push("))) ORDER BY id");
     let invites: Vec<(InviteId,)> = sql.fetch_all(tx).await?;
     let invites: Vec<InviteId> = invites.into_iter().map(|(id,)| id).collect();
     let (ended, sleepers) = super::invites::end_orgs(tx, &invites, InviteState::Revoked).await?;
-    let mut sql = Sql::new("SELECT id FROM group_invites WHERE state = 'pending' AND (invitee_id IN (");
-    sql.bind_all(ids(leaving)).push(") OR inviter_id IN (").bind_all(ids(leaving));
-    sql.push(")) AND group_id IN (SELECT id FROM groups WHERE org_id = ").bind(org).push(") ORDER BY id");
+    let mut sql = super::invites::open_groups(now);
+    sql.push(" AND (i.invitee_id IN (").bind_all(ids(leaving));
+    sql.push(") OR i.inviter_id IN (").bind_all(ids(leaving));
+    sql.push(")) AND i.group_id IN (SELECT id FROM groups WHERE org_id = ").bind(org);
+    sql.push(") ORDER BY i.id");
     let invites: Vec<(InviteId,)> = sql.fetch_all(tx).await?;
     let invites: Vec<InviteId> = invites.into_iter().map(|(id,)| id).collect();
     let groups = super::invites::end_groups(tx, &invites, InviteState::Revoked).await?;

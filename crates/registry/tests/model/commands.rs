@@ -1,7 +1,9 @@
 //! What the test asks of the registry, in the model's own words: numbers instead of ids, names instead
 //! of secrets, so that a failing sequence reads the same on every engine and at every run.
 
-use registry::{Dir, Role, credentials::CredentialKind, things::ThingType};
+use registry::{Dir, InviteKind, InviteState, Role, credentials::CredentialKind, things::ThingType};
+
+use super::inviting::{Inbox, Inviting};
 
 /// Whatever has an id that the client chooses, and everything else that is numbered.
 pub type Id = u64;
@@ -10,8 +12,14 @@ pub type Person = usize;
 
 /// The platform's root.
 pub const ROOT: Person = 0;
-/// How many people there are; a higher number is nobody.
+/// How many people the platform's root makes accounts for, with that of their own; more come by invites.
 pub const PEOPLE: usize = 6;
+/// A person who never comes.
+pub const NOBODY: Person = 99;
+/// An address, by its number. The first people have that of theirs.
+pub type Address = usize;
+/// How many addresses there are.
+pub const ADDRESSES: Address = 10;
 
 /// A value by which a thing is authenticated: known text, or the n-th that the registry made up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -50,6 +58,8 @@ impl From<Place> for Object {
 pub enum By {
     Session(Id),
     Token(Id),
+    /// None at all.
+    Nobody,
 }
 
 /// What version a change expects.
@@ -120,6 +130,7 @@ pub enum Listed {
     Members(Place),
     Tokens,
     Journal(Scope),
+    Invites(Inbox),
 }
 
 /// What a list is sorted by; lists that lack the order are sorted by id.
@@ -143,6 +154,8 @@ pub struct List {
     pub role: Option<Role>,
     pub external: Option<Key>,
     pub content_type: Option<&'static str>,
+    pub state: Option<InviteState>,
+    pub invite: Option<InviteKind>,
     pub order: Order,
     pub dir: Dir,
     pub limit: u32,
@@ -274,6 +287,7 @@ pub enum Op {
         group: bool,
     },
     List(List),
+    Invites(Inviting),
 }
 
 impl Op {
@@ -312,12 +326,17 @@ impl Op {
             Self::LogOut => "log out",
             Self::View { .. } | Self::ViewAround { .. } => "view",
             Self::List(_) => "list",
+            Self::Invites(op) => op.kind(),
         }
     }
 
     /// Whether it changes anything, and so can be made repeatable.
     pub fn writes(&self) -> bool {
-        !matches!(self, Self::View { .. } | Self::ViewAround { .. } | Self::List(_))
+        match self {
+            Self::View { .. } | Self::ViewAround { .. } | Self::List(_) => false,
+            Self::Invites(op) => op.writes(),
+            _ => true,
+        }
     }
 
     /// The version it expects, and of what. A bulk request expects none.
@@ -387,6 +406,7 @@ impl Command {
                     }
                     Op::RotateKey { made, .. } => *made,
                     Op::CreateToken { token, .. } => *token,
+                    Op::Invites(op) => op.highest_number(),
                     _ => 0,
                 };
                 given.max(replay.unwrap_or(0))

@@ -3,7 +3,7 @@
 use registry::Role;
 
 use super::{
-    commands::{Expect, Id, Key, PEOPLE, Person},
+    commands::{ADDRESSES, Address, Expect, Id, Key, NOBODY, Person},
     reference::World,
 };
 
@@ -93,8 +93,16 @@ impl Dice {
         ])
     }
 
-    pub fn person(&mut self) -> Person {
-        if self.one_in(50) { PEOPLE } else { self.any(&[0, 1, 2, 3, 4, 5]) }
+    pub fn person(&mut self, world: &World) -> Person {
+        if self.one_in(50) { NOBODY } else { self.anybody(world) }
+    }
+
+    pub fn anybody(&mut self, world: &World) -> Person {
+        usize::try_from(self.roll(world.people.len() as u64)).unwrap()
+    }
+
+    pub fn address(&mut self) -> Address {
+        usize::try_from(self.roll(ADDRESSES as u64)).unwrap()
     }
 
     pub fn expect(&mut self) -> Expect {

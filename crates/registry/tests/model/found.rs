@@ -2,7 +2,10 @@
 
 use registry::{Dir, things::ThingType};
 
-use super::commands::{By, Command, Key, List, Listed, New, NewThing, Op, Order, Scope};
+use super::{
+    commands::{By, Command, Expect, Key, List, Listed, New, NewThing, Op, Order, Scope},
+    inviting::Inviting,
+};
 
 fn by(session: u64, op: Op) -> Command {
     Command::Ask { by: By::Session(session), op, replay: None }
@@ -22,6 +25,8 @@ fn list(what: Listed) -> List {
         role: None,
         external: None,
         content_type: None,
+        state: None,
+        invite: None,
         order: Order::Id,
         dir: Dir::Asc,
         limit: 2,
@@ -35,6 +40,16 @@ pub fn sequences() -> Vec<(&'static str, Vec<Command>)> {
     let serial = "SERIAL-0000-0009";
     let pair = vec![thing(200, "a", Some(serial), None), thing(201, "b", None, Some(serial))];
     let twin = || Op::CreateThings { profile: 31, things: vec![thing(200, "PUMP-1", None, None)] };
+    let decline = || Command::Ask {
+        by: By::Session(6),
+        op: Op::Invites(Inviting::Decline { invite: 171 }),
+        replay: Some(900),
+    };
+    let decline_by = || Command::Ask {
+        by: By::Nobody,
+        op: Op::Invites(Inviting::DeclineBy { secret: 221 }),
+        replay: Some(900),
+    };
     let group = |id| New { id, name: "new", config: None, metadata: "{}" };
     vec![
         (
@@ -57,5 +72,10 @@ pub fn sequences() -> Vec<(&'static str, Vec<Command>)> {
                 replay: None,
             }],
         ),
+        (
+            "a repeated answer to an invite was not told once the organisation was gone",
+            vec![decline(), by(2, Op::DeleteOrgs { ids: vec![11], expect: Expect::Any }), decline()],
+        ),
+        ("a repeated answer was not told once the secret was used up", vec![decline_by(), decline_by()]),
     ]
 }

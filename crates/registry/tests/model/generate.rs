@@ -8,6 +8,9 @@ use super::{
         Scope, Who,
     },
     dice::{CONFIGS, Dice, FILTERS, KEYS, METADATA, NAMES, SERIALS, TEXTS},
+    generate_invites::{self, INVITING},
+    invites::PAUSE,
+    inviting::Inviting,
     reference::{ANSWERS_KEPT, DAY, Kind, SECOND, World},
 };
 
@@ -38,7 +41,10 @@ const REQUESTS: &[(u64, Make)] = &[
     (5, |w, d| Op::SetExternalKey { id: d.target(w, &w.things), key: external(w, d), expect: d.expect() }),
     (2, |w, d| Op::ClearExternalKey { id: d.target(w, &w.things), expect: d.expect() }),
     (2, |w, d| Op::RevealKey { id: d.target(w, &w.things) }),
-    (3, |w, d| Op::SetStatus { person: d.person(), enabled: d.one_in(2) || w.enabled.contains(&false) }),
+    (3, |w, d| Op::SetStatus {
+        person: d.person(w),
+        enabled: d.one_in(2) || w.people.iter().any(|account| !account.enabled),
+    }),
     (3, create_token),
     (2, |w, d| Op::DeleteToken { token: d.target(w, &w.tokens) }),
     (1, |_, _| Op::LogOut),
@@ -65,11 +71,12 @@ pub fn command(world: &World, seed: u64) -> Command {
     }
     let op = request(world, dice);
     let person = somebody(world, dice, &op);
-    let Some(by) = credential(world, dice, person) else {
+    let by = if is_public(&op) { Some(By::Nobody) } else { credential(world, dice, person) };
+    let Some(by) = by else {
         return Command::LogIn { person, session: world.next };
     };
     // A number beyond those that the request itself gives.
-    let replay = (op.writes() && op != Op::LogOut && dice.one_in(4)).then_some(world.next + 10);
+    let replay = (op.writes() && op != Op::LogOut && dice.one_in(4)).then_some(world.next + 40);
     Command::Ask { by, op, replay }
 }
 
@@ -77,8 +84,9 @@ const KINDS: [CredentialKind; 3] =
     [CredentialKind::Internal, CredentialKind::Internal, CredentialKind::External];
 
 fn request(world: &World, dice: &mut Dice) -> Op {
-    let mut at = dice.roll(REQUESTS.iter().map(|(weight, _)| weight).sum());
-    for (weight, make) in REQUESTS {
+    let all = || REQUESTS.iter().chain(INVITING);
+    let mut at = dice.roll(all().map(|(weight, _)| weight).sum());
+    for (weight, make) in all() {
         if at < *weight {
             return make(world, dice);
         }
@@ -89,15 +97,16 @@ fn request(world: &World, dice: &mut Dice) -> Op {
 
 /// An earlier request once more, or another one under its key.
 fn repetition(world: &World, dice: &mut Dice) -> Command {
-    let known: Vec<_> = world.kept.keys().copied().collect();
-    let (person, scope, route, key) = dice.any(&known);
-    let kept = &world.kept[&(person, scope, route, key)];
+    let known: Vec<_> = world.kept.iter().collect();
+    let (made, kept) = dice.any(&known);
+    let &(person, scope, route, key, _) = made;
     let mut op = kept.op.clone();
     if dice.one_in(3) {
         let mut others = (0..200).map(|_| request(world, dice));
         op = others.find(|other| other.kind() == route).unwrap_or(op);
     }
-    let Some(by) = credential(world, dice, person) else {
+    let by = if is_public(&op) { Some(By::Nobody) } else { credential(world, dice, person) };
+    let Some(by) = by else {
         return Command::LogIn { person, session: world.next };
     };
     let same = world.authenticate(by).is_ok_and(|asker| (asker.can_write, asker.within) == scope);
@@ -110,19 +119,29 @@ fn repetition(world: &World, dice: &mut Dice) -> Command {
             Op::CreateThings { things, .. } => {
                 (world.next..).zip(things).for_each(|(number, new)| new.made = number);
             }
+            Op::Invites(op) => op.renumber(world.next),
             _ => {}
         }
     }
     Command::Ask { by, op, replay: Some(key) }
 }
 
+fn is_public(op: &Op) -> bool {
+    matches!(op, Op::Invites(op) if op.is_public())
+}
+
 /// Somebody who may have a right to it, more often than not.
 fn somebody(world: &World, dice: &mut Dice, op: &Op) -> Person {
-    let anybody = dice.any(&[0, 1, 2, 3, 4, 5]);
+    let anybody = dice.anybody(world);
     match op {
         Op::SetStatus { .. } if !dice.one_in(3) => return ROOT,
         Op::DeleteToken { token } if !dice.one_in(3) => {
             return world.tokens.get(token).map_or(anybody, |token| token.person);
+        }
+        Op::Invites(op) => {
+            if let Some(person) = generate_invites::somebody(world, dice, op) {
+                return person;
+            }
         }
         _ => {}
     }
@@ -161,6 +180,8 @@ fn place_of(op: &Op) -> Option<Object> {
         | Op::RevealKey { id } => Object::Thing(*id),
         Op::DeleteThings { ids, .. } => Object::Thing(*ids.first()?),
         Op::MergeMetadata { updates } => Object::Thing(updates.first()?.0),
+        Op::Invites(Inviting::ToOrg { org, .. }) => Object::Org(*org),
+        Op::Invites(Inviting::ToGroup { group, .. }) => Object::Group(*group),
         _ => return None,
     })
 }
@@ -188,6 +209,10 @@ fn while_of(world: &World, dice: &mut Dice) -> i64 {
     });
     let mut moments: Vec<i64> = ends.chain(world.kept.values().map(|kept| kept.at + ANSWERS_KEPT)).collect();
     moments.extend(world.tokens.values().filter_map(|token| token.expires_at));
+    for invite in world.invites.values() {
+        moments.extend(invite.expires_at);
+        moments.extend(invite.mailed.last().map(|at| at + PAUSE));
+    }
     moments.retain(|moment| *moment > world.now && *moment < world.now + 8 * DAY);
     if moments.is_empty() || dice.one_in(2) {
         return dice.any(&[1, SECOND, 60 * SECOND, 3600 * SECOND, DAY]);
@@ -208,7 +233,7 @@ fn place(world: &World, dice: &mut Dice) -> Place {
 fn member(world: &World, dice: &mut Dice, place: Place) -> Person {
     let members: Vec<Person> =
         world.party(place).map(|party| party.members.keys().copied().collect()).unwrap_or_default();
-    if members.is_empty() || dice.one_in(6) { dice.person() } else { dice.any(&members) }
+    if members.is_empty() || dice.one_in(6) { dice.person(world) } else { dice.any(&members) }
 }
 
 fn patch(dice: &mut Dice) -> Patch {
@@ -241,7 +266,7 @@ fn add_members(world: &World, dice: &mut Dice) -> Op {
     let members = dice.several(|dice| {
         let person = match pool {
             Some(org) => member(world, dice, org),
-            None => dice.person(),
+            None => dice.person(world),
         };
         (if dice.one_in(2) { Who::Id(person) } else { Who::Email(person) }, dice.role())
     });
@@ -383,7 +408,7 @@ fn list(world: &World, dice: &mut Dice) -> List {
         7 | 8 => Listed::Members(place(world, dice)),
         _ => Listed::Things(scope(dice, 6)),
     };
-    List {
+    let list = List {
         what,
         text: dice.maybe(3, TEXTS),
         metadata: dice.maybe(3, FILTERS),
@@ -391,9 +416,12 @@ fn list(world: &World, dice: &mut Dice) -> List {
         role: dice.maybe(3, &Role::ALL),
         external: dice.one_in(10).then(|| external(world, dice)),
         content_type: dice.maybe(4, &["senml", "application/json", "none"]),
+        state: None,
+        invite: None,
         order: dice.any(&[Order::Id, Order::Name, Order::Kind, Order::Created, Order::Updated, Order::Email]),
         dir: dice.any(&[Dir::Asc, Dir::Desc]),
         limit: dice.any(&[1, 2, 3, 100]),
         by_offset: dice.one_in(4),
-    }
+    };
+    if dice.one_in(4) { generate_invites::list(world, dice, list) } else { list }
 }

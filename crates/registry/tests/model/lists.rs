@@ -1,13 +1,14 @@
 //! What lists should show: everything that the filters let through, in order.
 
-use registry::{Denial, Dir, Role};
+use registry::{Denial, Dir, InviteKind, Role};
 use serde_json::Value;
 
 use super::{
     commands::{Id, List, Listed, Object, Order, Place, ROOT, Scope},
-    parties::member_row,
+    inviting::Inbox,
     policy::{Asker, Deed},
     reference::{Answer, Entry, Outcome, Party, Refusal, World, address, parse},
+    walk::in_order,
 };
 
 /// A row with what it is sorted by.
@@ -43,12 +44,17 @@ impl World {
                 mine.map(|(id, _)| (Vec::new(), *id, self.token_row(*id))).collect()
             }
             Listed::Journal(scope) => self.list_journal(asker, scope)?,
+            Listed::Invites(inbox) => self.list_invites(asker, list, inbox)?,
         };
         rows.sort_by(|(a, x, _), (b, y, _)| (a, x).cmp(&(b, y)));
         if list.dir == Dir::Desc {
             rows.reverse();
         }
-        Ok(Answer { rows: rows.into_iter().map(|(_, _, row)| row).collect(), keys: Vec::new() })
+        let mut rows = rows.into_iter().map(|(_, _, row)| row).collect();
+        if matches!(list.what, Listed::Journal(_)) {
+            rows = in_order(rows);
+        }
+        Ok(Answer { rows, keys: Vec::new() })
     }
 
     /// A place that is named must be one's own to see.
@@ -133,11 +139,48 @@ impl World {
         }
         let mut rows = Vec::new();
         for (person, role) in &self.party(place).unwrap().members {
-            if list.text.is_none_or(|text| has(&address(*person), text))
-                && list.role.is_none_or(|wanted| *role == wanted)
+            let own = address(self.people[*person].address);
+            if list.text.is_none_or(|text| has(&own, text)) && list.role.is_none_or(|wanted| *role == wanted)
             {
-                let key = if list.order == Order::Email { address(*person).into_bytes() } else { Vec::new() };
-                rows.push((key, *person as u64, member_row(*person, *role, addresses)));
+                let key = if list.order == Order::Email { own.into_bytes() } else { Vec::new() };
+                rows.push((key, *person as u64, self.member_row(*person, *role, addresses)));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Those to a place are for its admins, a person's own for them, and all for the root. What carries
+    /// an organisation's invite is shown to those who ask for its kind.
+    fn list_invites(&self, asker: &Asker, list: &List, inbox: Inbox) -> Result<Vec<Row>, Refusal> {
+        match inbox {
+            Inbox::Everything if asker.person != ROOT => {
+                return Err(Refusal::Forbidden(Denial::PlatformOnly));
+            }
+            Inbox::Everything => asker.oneself(false)?,
+            Inbox::ToOrg(id) => drop(self.may(asker, Object::Org(id), Deed::Review)?),
+            Inbox::ToGroup(id) => drop(self.may(asker, Object::Group(id), Deed::Review)?),
+            Inbox::Received(person) | Inbox::Sent(person) => {
+                if person != asker.person && asker.person != ROOT {
+                    return Err(Refusal::NotFound);
+                }
+                asker.oneself(false)?;
+                self.people.get(person).ok_or(Refusal::NotFound)?;
+            }
+        }
+        let mut rows = Vec::new();
+        for (id, invite) in &self.invites {
+            let here = match inbox {
+                Inbox::Everything => true,
+                Inbox::ToOrg(id) => invite.kind == InviteKind::Org && invite.org == Some(id),
+                Inbox::ToGroup(id) => invite.group == Some(id),
+                Inbox::Received(person) => invite.invitee == Some(person),
+                Inbox::Sent(person) => invite.inviter == person,
+            };
+            let kind = list.invite.map_or(invite.carries.is_none(), |kind| kind == invite.kind);
+            if here && kind && list.state.is_none_or(|state| state == self.state_of(invite)) {
+                let by_time = list.order == Order::Created;
+                let key = if by_time { invite.created_at.to_be_bytes().to_vec() } else { Vec::new() };
+                rows.push((key, *id, self.invite_row(*id)));
             }
         }
         Ok(rows)

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     commands::{Id, New, Object, Patch, Person, Place, Who},
+    invites::Invite,
     policy::{Asker, Deed, Right, all_valid, invalid},
     reference::{Answer, Entry, Outcome, Party, Refusal, Subject, Wanted, World, address, parse},
 };
@@ -16,11 +17,6 @@ pub fn refuse<T>(kind: ConflictKind, items: &[T], clash: impl Fn(&T) -> bool) ->
     let clashing: Vec<usize> =
         items.iter().enumerate().filter(|(_, item)| clash(item)).map(|(at, _)| at).collect();
     if clashing.is_empty() { Ok(()) } else { Err(Refusal::Conflict(kind, clashing)) }
-}
-
-pub fn member_row(person: Person, role: Role, address_shown: bool) -> Value {
-    let email = address_shown.then(|| address(person));
-    json!({ "person": person, "email": email, "role": role.as_str() })
 }
 
 fn rows(rows: Vec<Value>) -> Outcome {
@@ -33,6 +29,11 @@ pub fn distinct<T: Copy + Ord>(items: &[T]) -> Vec<T> {
 }
 
 impl World {
+    pub fn member_row(&self, person: Person, role: Role, address_shown: bool) -> Value {
+        let email = address_shown.then(|| address(self.people[person].address));
+        json!({ "person": person, "email": email, "role": role.as_str() })
+    }
+
     pub fn create_org(&mut self, asker: &Asker, id: Id, name: &'static str, metadata: &str) -> Outcome {
         asker.oneself(true)?;
         if self.orgs.contains_key(&id) {
@@ -107,6 +108,10 @@ impl World {
                 self.note(asker, right, "group.deleted", Subject::Object(Object::Group(group)));
             }
             self.orgs.remove(&id);
+            let gone = |invite: &Invite| invite.org == Some(id);
+            let carriers =
+                self.invites_that(|other| other.carries.is_some_and(|it| gone(&self.invites[&it])));
+            self.invites.retain(|id, invite| !gone(invite) && !carriers.contains(id));
             self.tokens.retain(|_, token| token.within != Some(Place::Org(id)));
             self.touched.insert(Object::Org(id));
             self.note(asker, right, "org.deleted", Subject::Object(Object::Org(id)));
@@ -125,6 +130,7 @@ impl World {
         gone.into_iter().for_each(|thing| self.forget_thing(thing));
         self.profiles.retain(|_, profile| profile.group != id);
         self.tokens.retain(|_, token| token.within != Some(Place::Group(id)));
+        self.invites.retain(|_, invite| invite.group != Some(id));
         self.groups.remove(&id);
         self.touched.insert(Object::Group(id));
     }
@@ -191,7 +197,7 @@ impl World {
         for (person, (_, role)) in people.into_iter().zip(new) {
             self.party_mut(place).unwrap().members.insert(person, *role);
             self.note(asker, right, "member.added", Subject::Person(person));
-            made.push(member_row(person, *role, true));
+            made.push(self.member_row(person, *role, true));
         }
         rows(made)
     }
@@ -213,7 +219,7 @@ impl World {
                 self.party_mut(place).unwrap().members.insert(*person, *role);
                 self.note(asker, right, "member.updated", Subject::Person(*person));
             }
-            made.push(member_row(*person, *role, true));
+            made.push(self.member_row(*person, *role, true));
         }
         self.keeps_an_owner(place, &people, &before)?;
         rows(made)
@@ -250,9 +256,9 @@ impl World {
         }
         self.party_mut(place).unwrap().members.retain(|person, _| !leaving.contains(person));
         self.keeps_an_owner(place, people, &before)?;
-        match place {
-            Place::Org(org) => self.leave_groups(asker, right, org, &leaving),
-            Place::Group(_) => {}
+        if let Place::Org(org) = place {
+            self.invites_leave(asker, right, place, &leaving);
+            self.leave_groups(asker, right, org, &leaving);
         }
         self.tokens.retain(|_, token| {
             let here = match (place, token.within) {
@@ -264,6 +270,9 @@ impl World {
             !(here && leaving.contains(&token.person))
         });
         for person in leaving {
+            if let Place::Group(_) = place {
+                self.invites_leave(asker, right, place, &[person]);
+            }
             self.note(asker, right, "member.removed", Subject::Person(person));
         }
         Ok(Answer::default())
@@ -297,7 +306,7 @@ impl World {
         if !self.party(place).unwrap().members.contains_key(&to) {
             return Err(Refusal::Conflict(ConflictKind::NotAMember, Vec::new()));
         }
-        if !self.enabled[to] {
+        if !self.people[to].enabled {
             return Err(invalid("member_id"));
         }
         let owners = self.owners(place);

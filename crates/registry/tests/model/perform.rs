@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     commands::{Key, New, NewThing, Object, Op, Place, Who},
     reference::{Answer, Outcome, SECOND, Step, show},
-    side::{Side, email, group, json_of, number, org, profile, refusal, shown_within, thing, uuid, within},
+    side::{Side, group, json_of, number, org, profile, refusal, shown_within, thing, uuid, within},
 };
 
 impl Side {
@@ -201,6 +201,7 @@ impl Side {
                 one(found.map(|profile| profile_row(&profile)))
             }
             Op::List(list) => self.list(call, list).await,
+            Op::Invites(op) => self.perform_invites(call, op).await,
         }
     }
 
@@ -225,7 +226,7 @@ impl Side {
     fn new_member(&self, (who, role): &(Who, registry::Role)) -> NewMember {
         let who = match who {
             Who::Id(person) => MemberRef::Id(self.user(*person)),
-            Who::Email(person) => MemberRef::Email(email(*person)),
+            Who::Email(person) => MemberRef::Email(self.email(*person)),
         };
         NewMember { who, role: *role }
     }
@@ -300,7 +301,7 @@ impl Side {
     }
 }
 
-fn one(answer: registry::Result<Value>) -> Outcome {
+pub fn one(answer: registry::Result<Value>) -> Outcome {
     many(answer.map(|row| vec![row]))
 }
 
@@ -308,7 +309,7 @@ fn many(answer: registry::Result<Vec<Value>>) -> Outcome {
     answer.map(|rows| Answer { rows, keys: Vec::new() }).map_err(refusal)
 }
 
-fn done(answer: registry::Result<()>) -> Outcome {
+pub fn done(answer: registry::Result<()>) -> Outcome {
     many(answer.map(|()| Vec::new()))
 }
 

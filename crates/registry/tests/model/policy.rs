@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use registry::{Denial, Role, Via};
 
 use super::{
-    commands::{By, Id, Object, PEOPLE, Person, Place, ROOT, Who},
+    commands::{By, Id, Object, Person, Place, ROOT, Who},
     reference::{Entry, Refusal, Subject, World},
 };
 
@@ -31,6 +31,8 @@ pub struct Right {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
     View,
+    /// See what only admins see.
+    Review,
     /// End memberships: any member their own.
     Leave,
     Edit,
@@ -43,7 +45,7 @@ impl Deed {
         match self {
             Self::View | Self::Leave => Role::Viewer,
             Self::Edit => Role::Editor,
-            Self::Administer => Role::Admin,
+            Self::Review | Self::Administer => Role::Admin,
             Self::Own => Role::Owner,
         }
     }
@@ -53,6 +55,7 @@ impl World {
     /// Who shows this credential, if it is valid now.
     pub fn authenticate(&self, by: By) -> Result<Asker, Refusal> {
         let found = match by {
+            By::Nobody => return Ok(Self::nobody()),
             By::Session(id) => self
                 .sessions
                 .get(&id)
@@ -69,7 +72,7 @@ impl World {
                 )
             }
         };
-        found.filter(|asker| self.enabled[asker.person]).ok_or(Refusal::Unauthenticated)
+        found.filter(|asker| self.people[asker.person].enabled).ok_or(Refusal::Unauthenticated)
     }
 
     /// Where an object is: its organisation, and its group unless it is an organisation.
@@ -114,7 +117,7 @@ impl World {
     pub fn may_all(&self, asker: &Asker, objects: &[Object], deed: Deed) -> Result<Vec<Right>, Refusal> {
         let rights: Option<Vec<Right>> = objects.iter().map(|object| self.right(asker, *object)).collect();
         let rights = rights.ok_or(Refusal::NotFound)?;
-        if deed != Deed::View && !asker.can_write {
+        if !matches!(deed, Deed::View | Deed::Review) && !asker.can_write {
             return Err(Refusal::Forbidden(Denial::Scope));
         }
         if rights.iter().any(|right| right.role < deed.needs()) {
@@ -130,13 +133,24 @@ impl World {
     /// Adds an entry about something done by a right, where that lies.
     pub fn note(&mut self, asker: &Asker, right: Right, action: &'static str, subject: Subject) {
         let Right { via, org, group, .. } = right;
-        self.journal.push(Entry { action, subject, org: Some(org), group, actor: asker.person, via });
+        self.note_at(Some(asker.person), via, action, subject, (Some(org), group));
     }
 
     /// Adds an entry about somebody's own affairs.
     pub fn note_own(&mut self, person: Person, action: &'static str, subject: Subject) {
-        let entry = Entry { action, subject, org: None, group: None, actor: person, via: Via::Oneself };
-        self.journal.push(entry);
+        self.note_at(Some(person), Via::Oneself, action, subject, (None, None));
+    }
+
+    /// Adds an entry; without an actor, about what nobody did who was logged in.
+    pub fn note_at(
+        &mut self,
+        actor: Option<Person>,
+        via: Via,
+        action: &'static str,
+        subject: Subject,
+        (org, group): (Option<Id>, Option<Id>),
+    ) {
+        self.journal.push(Entry { action, subject, org, group, actor, via });
     }
 }
 
@@ -159,7 +173,7 @@ impl Asker {
     pub fn logged_in(&self) -> Result<(), Refusal> {
         match self.by {
             By::Session(_) => Ok(()),
-            By::Token(_) => Err(Refusal::Forbidden(Denial::SessionOnly)),
+            By::Token(_) | By::Nobody => Err(Refusal::Forbidden(Denial::SessionOnly)),
         }
     }
 }
@@ -191,7 +205,7 @@ impl Who {
 
     /// The account, if there is one that is enabled.
     pub fn account(self, world: &World) -> Option<Person> {
-        Some(self.person()).filter(|person| *person < PEOPLE && world.enabled[*person])
+        Some(self.person()).filter(|person| world.people.get(*person).is_some_and(|account| account.enabled))
     }
 }
 

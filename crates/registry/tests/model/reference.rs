@@ -8,7 +8,10 @@ use std::{
 use registry::{ConflictKind, Denial, Role, Via, things::ThingType};
 use serde_json::{Value, json};
 
-use super::commands::{By, Command, Expect, Id, Key, Object, Op, PEOPLE, Person, Place};
+use super::{
+    commands::{Address, By, Command, Expect, Id, Key, Object, Op, PEOPLE, Person, Place},
+    invites::Invite,
+};
 
 /// When every sequence begins.
 pub const START: i64 = 1_800_000_000_000;
@@ -45,6 +48,15 @@ pub enum Refusal {
 }
 
 pub type Outcome = Result<Answer, Refusal>;
+
+/// Of a person.
+#[derive(Clone)]
+pub struct Account {
+    pub address: Address,
+    pub enabled: bool,
+    /// Whether they have shown that the address is theirs.
+    pub verified: bool,
+}
 
 #[derive(Clone)]
 pub struct Session {
@@ -108,6 +120,7 @@ pub enum Subject {
     Person(Person),
     Token(Id),
     Session,
+    Invite(Id),
 }
 
 /// An entry of the journal.
@@ -117,18 +130,19 @@ pub struct Entry {
     pub subject: Subject,
     pub org: Option<Id>,
     pub group: Option<Id>,
-    pub actor: Person,
+    pub actor: Option<Person>,
     pub via: Via,
 }
 
-/// By whom a request was made repeatable, with which scope, on which route and under which key.
-pub type Request = (Person, (bool, Option<Place>), &'static str, Id);
+/// By whom a request was made repeatable, with which scope, on which route and under which key; of
+/// strangers also what it said.
+pub type Request = (Person, (bool, Option<Place>), &'static str, Id, Option<String>);
 
 /// The answer to a repeatable request.
 #[derive(Clone)]
 pub struct Kept {
     pub op: Op,
-    pub answer: Answer,
+    pub answer: Outcome,
     pub at: i64,
 }
 
@@ -157,13 +171,14 @@ pub struct World {
     pub now: i64,
     /// The next number to give.
     pub next: Id,
-    pub enabled: [bool; PEOPLE],
+    pub people: Vec<Account>,
     pub sessions: BTreeMap<Id, Session>,
     pub tokens: BTreeMap<Id, Token>,
     pub orgs: BTreeMap<Id, Party>,
     pub groups: BTreeMap<Id, Party>,
     pub profiles: BTreeMap<Id, Profile>,
     pub things: BTreeMap<Id, Thing>,
+    pub invites: BTreeMap<Id, Invite>,
     /// What makes a value name at most one thing.
     pub index: BTreeMap<Key, (Id, Kind)>,
     /// Every key that was ever given to a thing, or meant to be.
@@ -175,6 +190,8 @@ pub struct World {
     pub touched: BTreeSet<Object>,
     /// When each person was told that a key is taken; a restart forgives.
     pub told: BTreeMap<Person, Vec<i64>>,
+    /// Whether the refusal of this command leaves something behind.
+    pub lasting: bool,
     /// How many commands it has seen.
     pub steps: usize,
     pub last: Step,
@@ -193,13 +210,14 @@ impl World {
         Self {
             now: START,
             next: 1,
-            enabled: [true; PEOPLE],
+            people: (0..PEOPLE).map(|address| Account { address, enabled: true, verified: true }).collect(),
             sessions: BTreeMap::new(),
             tokens: BTreeMap::new(),
             orgs: BTreeMap::new(),
             groups: BTreeMap::new(),
             profiles: BTreeMap::new(),
             things: BTreeMap::new(),
+            invites: BTreeMap::new(),
             index: BTreeMap::new(),
             issued: BTreeSet::new(),
             journal: Vec::new(),
@@ -207,6 +225,7 @@ impl World {
             history: BTreeMap::new(),
             touched: BTreeSet::new(),
             told: BTreeMap::new(),
+            lasting: false,
             steps: 0,
             last: Step {
                 outcome: Ok(Answer::default()),
@@ -217,10 +236,12 @@ impl World {
         }
     }
 
-    /// The world after a command. A request that is refused leaves no trace, but for what it told.
+    /// The world after a command. A request that is refused leaves no trace, but for what it told and for an
+    /// invite that it found void.
     #[must_use]
     pub fn after(mut self, command: &Command) -> Self {
         self.touched.clear();
+        self.lasting = false;
         self.steps += 1;
         let journal_before = self.journal.len();
         let wanted = match command {
@@ -229,7 +250,7 @@ impl World {
         };
         let mut then = self.clone();
         let mut outcome = then.carry_out(command, &wanted);
-        let mut world = if outcome.is_ok() { then } else { self };
+        let mut world = if outcome.is_ok() || then.lasting { then } else { self };
         if let (Command::Ask { by, .. }, Err(refusal)) = (command, &mut outcome) {
             world.note_told(*by, refusal);
         }
@@ -260,8 +281,9 @@ impl World {
         Ok(Answer::default())
     }
 
-    /// What expired goes, but for tokens: their owners still see them.
+    /// What expired goes, but for tokens, whose owners still see them, and for invites, which end.
     fn sweep(&mut self) {
+        self.expire_invites(None, |_| true);
         let now = self.now;
         self.kept.retain(|_, kept| kept.at > now - ANSWERS_KEPT);
         self.sessions.retain(|_, session| session.expires_at > now);
@@ -383,7 +405,7 @@ pub fn parse(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// The address of one of the people.
-pub fn address(person: Person) -> String {
-    format!("p{person}@example.com")
+/// The address of that number.
+pub fn address(number: Address) -> String {
+    format!("p{number}@example.com")
 }

@@ -20,19 +20,22 @@ const TOKEN_LIFE: i64 = 10 * 366 * 24 * 3600;
 impl World {
     pub fn ask(&mut self, by: By, op: &Op, replay: Option<Id>, wanted: &Wanted) -> Outcome {
         let asker = self.authenticate(by)?;
-        valid_in_itself(&asker, op)?;
+        self.valid_in_itself(&asker, op)?;
         if brings_keys(op) && self.room(asker.person) == 0 {
             return Err(Refusal::TooMany);
         }
         let Some(key) = replay.filter(|_| op.writes()) else { return self.perform(&asker, op, wanted) };
         // A narrower token is another principal: it is not told what a wider one was.
-        let request = (asker.person, (asker.can_write, asker.within), op.kind(), key);
+        let said = (asker.by == By::Nobody).then(|| format!("{op:?}"));
+        let request = (asker.person, (asker.can_write, asker.within), op.kind(), key, said);
         if let Some(kept) = self.kept.get(&request).filter(|kept| kept.at > self.now - ANSWERS_KEPT) {
-            return if kept.op == *op { Ok(kept.answer.clone()) } else { Err(Refusal::ReplayMismatch) };
+            return if kept.op == *op { kept.answer.clone() } else { Err(Refusal::ReplayMismatch) };
         }
-        let answer = self.perform(&asker, op, wanted)?;
-        self.kept.insert(request, Kept { op: op.clone(), answer: answer.clone(), at: self.now });
-        Ok(answer)
+        let answer = self.perform(&asker, op, wanted);
+        if answer.is_ok() || self.lasting {
+            self.kept.insert(request, Kept { op: op.clone(), answer: answer.clone(), at: self.now });
+        }
+        answer
     }
 
     fn perform(&mut self, asker: &Asker, op: &Op, wanted: &Wanted) -> Outcome {
@@ -79,6 +82,7 @@ impl World {
                 self.view(asker, around)
             }
             Op::List(list) => self.list(asker, list),
+            Op::Invites(op) => self.perform_invites(asker, op),
         }
     }
 
@@ -123,7 +127,7 @@ impl World {
     }
 
     pub fn log_in(&mut self, person: Person, session: Id) -> Outcome {
-        if !self.enabled[person] {
+        if !self.people[person].enabled {
             return Err(Refusal::Unauthenticated);
         }
         self.sessions.insert(session, Session { person, expires_at: self.now + SESSION_LIFE });
@@ -146,8 +150,8 @@ impl World {
             return Err(Refusal::NotFound);
         }
         asker.administers_platform()?;
-        let Some(now) = self.enabled.get(person).copied() else { return Err(Refusal::NotFound) };
-        if now == enabled {
+        let Some(now) = self.people.get(person) else { return Err(Refusal::NotFound) };
+        if now.enabled == enabled {
             return Ok(Answer::default());
         }
         if !enabled {
@@ -157,11 +161,12 @@ impl World {
             self.sessions.retain(|_, session| session.person != person);
             self.tokens.retain(|_, token| token.person != person);
         }
-        self.enabled[person] = enabled;
+        self.people[person].enabled = enabled;
         let action = if enabled { "user.enabled" } else { "user.disabled" };
-        self.note_own(asker.person, action, Subject::Person(person));
-        if let Some(entry) = self.journal.last_mut() {
-            entry.via = registry::Via::PlatformAdmin;
+        let subject = Subject::Person(person);
+        self.note_at(Some(asker.person), registry::Via::PlatformAdmin, action, subject, (None, None));
+        if !enabled {
+            self.revoke_sent(asker.person, person);
         }
         Ok(Answer::default())
     }
@@ -203,63 +208,65 @@ impl World {
         self.note_own(asker.person, "token.deleted", Subject::Token(token));
         Ok(Answer::default())
     }
-}
 
-/// What is wrong with a request whatever the state of the world; it is refused even as a repetition.
-fn valid_in_itself(asker: &Asker, op: &Op) -> Result<(), Refusal> {
-    let empty = |field: &str, items: usize| if items == 0 { Err(invalid(field)) } else { Ok(()) };
-    let memberships = |place: &Place| match place {
-        Place::Org(_) => "org_memberships",
-        Place::Group(_) => "group_memberships",
-    };
-    let owners = |roles: &[Role]| {
-        let owner =
-            |(item, role): (usize, &Role)| (*role == Role::Owner).then_some((Some(item), "role".to_owned()));
-        roles.iter().enumerate().filter_map(owner).collect::<BTreeSet<_>>()
-    };
-    match op {
-        Op::DeleteOrgs { ids, .. } => empty("org_ids", ids.len()),
-        Op::DeleteGroups { ids, .. } => empty("group_ids", ids.len()),
-        Op::DeleteProfiles { ids, .. } => empty("profile_ids", ids.len()),
-        Op::DeleteThings { ids, .. } => empty("thing_ids", ids.len()),
-        Op::AddMembers { place, members } => {
-            empty(memberships(place), members.len())?;
-            all_valid(owners(&members.iter().map(|(_, role)| *role).collect::<Vec<_>>()))
-        }
-        Op::ChangeRoles { place, changes } => {
-            empty(memberships(place), changes.len())?;
-            all_valid(owners(&changes.iter().map(|(_, role)| *role).collect::<Vec<_>>()))?;
-            all_valid(repeats("member_id", changes.iter().map(|(person, _)| Some(*person))))
-        }
-        Op::RemoveMembers { people, .. } => empty("member_ids", people.len()),
-        Op::Transfer { to, .. } if *to == asker.person => Err(invalid("member_id")),
-        Op::CreateGroups { groups: new, .. } | Op::CreateProfiles { profiles: new, .. } => {
-            empty("", new.len())?;
-            let mut errors = repeats("name", new.iter().map(|new| Some(new.name)));
-            errors.append(&mut repeats("id", new.iter().map(|new| Some(new.id))));
-            all_valid(errors)
-        }
-        Op::CreateThings { things, .. } => {
-            empty("", things.len())?;
-            let mut errors = repeats("name", things.iter().map(|new| Some(new.name)));
-            errors.append(&mut repeats("id", things.iter().map(|new| Some(new.id))));
-            errors.append(&mut repeats("key", things.iter().map(|new| new.key)));
-            errors.append(&mut repeats("external_key", things.iter().map(|new| new.external)));
-            for (item, new) in things.iter().enumerate() {
-                let taken = things.iter().any(|other| other.key.is_some() && other.key == new.external);
-                errors.extend(taken.then(|| (Some(item), "external_key".to_owned())));
+    /// What is wrong with a request whatever the state of the world; it is refused even as a repetition.
+    fn valid_in_itself(&self, asker: &Asker, op: &Op) -> Result<(), Refusal> {
+        let empty = |field: &str, items: usize| if items == 0 { Err(invalid(field)) } else { Ok(()) };
+        let memberships = |place: &Place| match place {
+            Place::Org(_) => "org_memberships",
+            Place::Group(_) => "group_memberships",
+        };
+        let owners = |roles: &[Role]| {
+            let owner = |(item, role): (usize, &Role)| {
+                (*role == Role::Owner).then_some((Some(item), "role".to_owned()))
+            };
+            roles.iter().enumerate().filter_map(owner).collect::<BTreeSet<_>>()
+        };
+        match op {
+            Op::DeleteOrgs { ids, .. } => empty("org_ids", ids.len()),
+            Op::DeleteGroups { ids, .. } => empty("group_ids", ids.len()),
+            Op::DeleteProfiles { ids, .. } => empty("profile_ids", ids.len()),
+            Op::DeleteThings { ids, .. } => empty("thing_ids", ids.len()),
+            Op::AddMembers { place, members } => {
+                empty(memberships(place), members.len())?;
+                all_valid(owners(&members.iter().map(|(_, role)| *role).collect::<Vec<_>>()))
             }
-            all_valid(errors)
+            Op::ChangeRoles { place, changes } => {
+                empty(memberships(place), changes.len())?;
+                all_valid(owners(&changes.iter().map(|(_, role)| *role).collect::<Vec<_>>()))?;
+                all_valid(repeats("member_id", changes.iter().map(|(person, _)| Some(*person))))
+            }
+            Op::RemoveMembers { people, .. } => empty("member_ids", people.len()),
+            Op::Transfer { to, .. } if *to == asker.person => Err(invalid("member_id")),
+            Op::CreateGroups { groups: new, .. } | Op::CreateProfiles { profiles: new, .. } => {
+                empty("", new.len())?;
+                let mut errors = repeats("name", new.iter().map(|new| Some(new.name)));
+                errors.append(&mut repeats("id", new.iter().map(|new| Some(new.id))));
+                all_valid(errors)
+            }
+            Op::CreateThings { things, .. } => {
+                empty("", things.len())?;
+                let mut errors = repeats("name", things.iter().map(|new| Some(new.name)));
+                errors.append(&mut repeats("id", things.iter().map(|new| Some(new.id))));
+                errors.append(&mut repeats("key", things.iter().map(|new| new.key)));
+                errors.append(&mut repeats("external_key", things.iter().map(|new| new.external)));
+                for (item, new) in things.iter().enumerate() {
+                    let taken = things.iter().any(|other| other.key.is_some() && other.key == new.external);
+                    errors.extend(taken.then(|| (Some(item), "external_key".to_owned())));
+                }
+                all_valid(errors)
+            }
+            Op::MergeMetadata { updates } => {
+                empty("", updates.len())?;
+                all_valid(repeats("id", updates.iter().map(|(id, _)| Some(*id))))
+            }
+            Op::RotateKey { overlap_seconds, .. } if *overlap_seconds > MAX_OVERLAP.as_secs() => {
+                Err(invalid("overlap"))
+            }
+            Op::CreateToken { .. } => asker.logged_in(),
+            Op::Invites(op) => op.valid_in_itself(asker, self),
+            _ => Ok(()),
         }
-        Op::MergeMetadata { updates } => {
-            empty("", updates.len())?;
-            all_valid(repeats("id", updates.iter().map(|(id, _)| Some(*id))))
-        }
-        Op::RotateKey { overlap_seconds, .. } if *overlap_seconds > MAX_OVERLAP.as_secs() => {
-            Err(invalid("overlap"))
-        }
-        Op::CreateToken { .. } => asker.logged_in(),
-        _ => Ok(()),
     }
 }
 

@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use registry::{
-    Actor, Call, Clock, Conflict, Error, GroupId, JsonObject, OrgId, Password, ProfileId, Registry, Secret,
-    ThingId, Timestamp, TokenId, UserId, Within,
+    Actor, Call, Clock, Conflict, Error, GroupId, InviteId, InviteLimits, InviteState, JsonObject, OrgId,
+    Password, ProfileId, Registry, Secret, Settings, ThingId, Timestamp, TokenId, UserId, Within,
     credentials::{CredentialKind, ExternalKey, ThingKey},
     secret::Prefix,
     text::Email,
@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use sqlx::types::Uuid;
 
 use super::{
-    commands::{By, Command, Id, Key, Object, PEOPLE, Person, Place, ROOT},
+    commands::{Address, By, Command, Id, Key, NOBODY, Object, PEOPLE, Person, Place, ROOT},
+    doors::{OPEN, PER_HOUR},
     reference::{Answer, Outcome, Refusal, START, Step, Wanted, World, address},
 };
 use crate::support::{self, Database, Engine};
@@ -25,9 +26,19 @@ const PASSWORD: &str = "correct horse battery staple";
 #[derive(Clone, Default)]
 pub struct Memory {
     pub people: Vec<UserId>,
+    pub emails: Vec<Email>,
+    /// People as they last logged in, for looking at what they see.
+    pub actors: BTreeMap<Person, Actor>,
     pub sessions: BTreeMap<Id, Secret>,
     pub tokens: BTreeMap<Id, (Option<TokenId>, Secret)>,
     pub keys: BTreeMap<Id, Secret>,
+    pub invites: BTreeMap<Id, InviteId>,
+    /// The secrets of invites.
+    pub secrets: BTreeMap<Id, Secret>,
+    /// Those that were mailed and not looked for yet, by their invites.
+    pub mailed: BTreeMap<Uuid, Secret>,
+    /// How each invite was last seen.
+    pub states: BTreeMap<Id, InviteState>,
     /// The versions by contents.
     pub versions: BTreeMap<(Object, String), String>,
     /// Up to where the journal has been read.
@@ -50,10 +61,10 @@ impl Side {
     pub async fn new(engine: Engine) -> Self {
         let database = support::fresh(engine).await;
         let clock = Clock::standing(Timestamp::from_millis(START));
-        let registry = support::open(&database, clock.clone()).await.unwrap();
-        let password = || Password::try_from(Secret::new(PASSWORD)).unwrap();
+        let registry = open(&database, &clock).await;
         registry.ensure_root(email(ROOT), Some(password())).await.unwrap().unwrap();
         let mut side = Self { registry, database, clock, memory: Memory::default(), root: Actor::Anonymous };
+        side.memory.emails = (0..PEOPLE).map(email).collect();
         let session = side.log_in(ROOT).await.unwrap();
         side.root = side.registry.authenticate(&session.0).await.unwrap();
         side.memory.people.push(session.1);
@@ -70,7 +81,7 @@ impl Side {
     pub async fn copy(&self, world: &World) -> Self {
         let database = support::copy(&self.database).await;
         let clock = Clock::standing(Timestamp::from_millis(world.now));
-        let registry = support::open(&database, clock.clone()).await.unwrap();
+        let registry = open(&database, &clock).await;
         Self { registry, database, clock, memory: self.memory.clone(), root: self.root.clone() }
     }
 
@@ -83,7 +94,7 @@ impl Side {
         static SOURCES: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0x0a00_0000);
         let source = Ipv4Addr::from(SOURCES.fetch_add(256, std::sync::atomic::Ordering::Relaxed));
         let (call, secret) = (Call::new(Actor::Anonymous, "model"), Secret::new(PASSWORD));
-        let made = self.registry.create_session(&call, &email(person), &secret, source.into()).await?;
+        let made = self.registry.create_session(&call, &self.email(person), &secret, source.into()).await?;
         Ok((made.token.unwrap(), made.user_id, made.expires_at.millis()))
     }
 
@@ -91,7 +102,10 @@ impl Side {
     pub async fn carry_out(&mut self, command: &Command, step: &Step) -> Outcome {
         match command {
             Command::Ask { by, op, replay } => {
-                let actor = self.registry.authenticate(&self.credential(*by)).await.map_err(refusal)?;
+                let actor = match by {
+                    By::Nobody => Actor::Anonymous,
+                    by => self.registry.authenticate(&self.credential(*by)).await.map_err(refusal)?,
+                };
                 let mut call = Call::new(actor, "model");
                 if let Some(key) = replay {
                     call = call.repeatable(op.kind(), &format!("key {key}"), format!("{op:?}").as_bytes());
@@ -101,6 +115,8 @@ impl Side {
             Command::LogIn { person, session } => {
                 let (token, user, expires) = self.log_in(*person).await.map_err(refusal)?;
                 assert_eq!(self.memory.people[*person], user);
+                let actor = self.registry.authenticate(&token).await.map_err(refusal)?;
+                self.memory.actors.insert(*person, actor);
                 self.memory.sessions.insert(*session, token);
                 return Ok(Answer { rows: vec![json!({ "expires": expires })], keys: Vec::new() });
             }
@@ -111,7 +127,7 @@ impl Side {
             Command::Reopen => {
                 self.registry.close().await;
                 self.clock.advance(Duration::from_millis(1));
-                self.registry = support::open(&self.database, self.clock.clone()).await.unwrap();
+                self.registry = open(&self.database, &self.clock).await;
             }
             Command::Sweep => drop(self.registry.sweep().await.map_err(refusal)?),
             Command::Crown { place, person } => self.crown(*place, *person).await,
@@ -146,6 +162,7 @@ impl Side {
         let (known, prefix) = match by {
             By::Session(id) => (self.memory.sessions.get(&id), Prefix::Session),
             By::Token(id) => (self.memory.tokens.get(&id).map(|(_, secret)| secret), Prefix::AccessToken),
+            By::Nobody => (None, Prefix::Session),
         };
         known.cloned().unwrap_or_else(|| Secret::generate(prefix).unwrap())
     }
@@ -187,7 +204,12 @@ impl Side {
     }
 
     pub fn person(&self, user: UserId) -> Person {
-        self.memory.people.iter().position(|known| *known == user).unwrap_or(PEOPLE)
+        self.memory.people.iter().position(|known| *known == user).unwrap_or(NOBODY)
+    }
+
+    /// Their address, or one that nobody has.
+    pub fn email(&self, person: Person) -> Email {
+        self.memory.emails.get(person).cloned().unwrap_or_else(|| email(person))
     }
 
     /// The account, or that of nobody.
@@ -208,8 +230,20 @@ impl Side {
     }
 }
 
-pub fn email(person: Person) -> Email {
-    Email::try_from(address(person).as_str()).unwrap()
+/// Opens a registry as tests have it, but for anybody to register at, and with few invites allowed.
+async fn open(database: &Database, clock: &Clock) -> Arc<Registry> {
+    let invites = InviteLimits { per_hour: PER_HOUR, pending: OPEN, ..InviteLimits::default() };
+    let usual = support::settings(database, clock.clone());
+    Registry::open(Settings { open_registration: true, invites, ..usual }).await.unwrap()
+}
+
+/// Everybody's.
+pub fn password() -> Password {
+    Password::try_from(Secret::new(PASSWORD)).unwrap()
+}
+
+fn email(number: Address) -> Email {
+    Email::try_from(address(number).as_str()).unwrap()
 }
 
 pub fn json_of(text: &str) -> JsonObject {

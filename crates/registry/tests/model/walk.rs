@@ -1,7 +1,8 @@
 //! Lists as the registry shows them: walked page by page to their end.
 
 use registry::{
-    Call, Dir, Error, MemberFilter, MemberOrder, OrgFilter, OrgOrder, Page, PageQuery, TokenOrder,
+    Call, Dir, Error, Invite, InviteFilter, InviteOrder, MemberFilter, MemberOrder, OrgFilter, OrgOrder,
+    Page, PageQuery, TokenOrder,
     groups::{GroupFilter, GroupOrder},
     journal::{JournalFilter, JournalOrder, Record},
     profiles::{self, ProfileFilter, ProfileOrder},
@@ -11,7 +12,8 @@ use registry::{
 use serde_json::{Value, json};
 
 use super::{
-    commands::{List, Listed, Object, Order, PEOPLE, Place, Scope},
+    commands::{List, Listed, NOBODY, Object, Order, Place, Scope},
+    inviting::Inbox,
     perform::{group_row, org_row, profile_row},
     reference::{Answer, Outcome, Refusal, Subject},
     side::{Side, group, json_of, number, org, profile, refusal},
@@ -86,6 +88,16 @@ impl Walk {
 
 fn text(text: &str) -> SearchText {
     SearchText::try_from(text).unwrap()
+}
+
+/// Entries with those about invites, where several follow each other, in one order: what ends together
+/// ends in any.
+pub fn in_order(mut entries: Vec<Value>) -> Vec<Value> {
+    let about_invite = |entry: &Value| entry["subject"].as_str().unwrap().starts_with("Invite");
+    for run in entries.chunk_by_mut(|a, b| about_invite(a) && about_invite(b)) {
+        run.sort_by_cached_key(Value::to_string);
+    }
+    entries
 }
 
 impl Side {
@@ -189,7 +201,45 @@ impl Side {
                 }
                 walk!(list, JournalOrder, |query| registry.list_journal(call, &filter, &query), |record| self
                     .entry_row(&record))
+                .map(|answer| Answer { rows: in_order(answer.rows), ..answer })
             }
+            Listed::Invites(inbox) => self.list_invites(call, list, inbox).await,
+        }
+    }
+
+    /// The same for invites.
+    async fn list_invites(&mut self, call: &Call, list: &List, inbox: Inbox) -> Outcome {
+        let registry = self.registry.clone();
+        let filter = InviteFilter { state: list.state, kind: list.invite };
+        let order = if list.order == Order::Created { InviteOrder::CreatedAt } else { InviteOrder::Id };
+        let row = |side: &Self, invite: &Invite| side.invite_row(invite);
+        match inbox {
+            Inbox::Everything => {
+                walk!(list, order, |query| registry.list_invites(call, &filter, &query), |it| row(self, &it))
+            }
+            Inbox::ToOrg(id) => {
+                walk!(list, order, |query| registry.list_org_invites(call, org(id), &filter, &query), |it| {
+                    row(self, &it)
+                })
+            }
+            Inbox::ToGroup(id) => walk!(
+                list,
+                order,
+                |query| registry.list_group_invites(call, group(id), &filter, &query),
+                |it| row(self, &it)
+            ),
+            Inbox::Received(person) => walk!(
+                list,
+                order,
+                |query| registry.list_received_invites(call, self.user(person), &filter, &query),
+                |it| row(self, &it)
+            ),
+            Inbox::Sent(person) => walk!(
+                list,
+                order,
+                |query| registry.list_sent_invites(call, self.user(person), &filter, &query),
+                |it| row(self, &it)
+            ),
         }
     }
 
@@ -210,7 +260,8 @@ impl Side {
                     known.filter(|(_, (id, _))| id.as_ref().is_some_and(is)).map(|(id, _)| *id).next();
                 Subject::Token(found.unwrap_or(0))
             }
-            _ => Subject::Person(PEOPLE),
+            "invite" => Subject::Invite(self.invite_number(record.subject_id.into())),
+            _ => Subject::Person(NOBODY),
         };
         let actor = record.actor_id.map(|id| self.person(id.into()));
         json!({ "action": record.action, "subject": format!("{subject:?}"),
@@ -238,6 +289,6 @@ impl Side {
         }
         self.memory.journal = new.first().map_or(self.memory.journal, |(id, _)| *id);
         new.reverse();
-        new.into_iter().map(|(_, row)| row).collect()
+        in_order(new.into_iter().map(|(_, row)| row).collect())
     }
 }

@@ -193,15 +193,17 @@ pub(crate) async fn due_in_group(
 
 /// Revokes what a person who is shut out has sent, with what sleeps on it. Answers all that ended.
 pub(crate) async fn revoke_sent(tx: &mut Tx, account: &AccountPermit) -> Result<Vec<InviteId>> {
+    let now = tx.now();
     let mut found: [Vec<InviteId>; 3] = Default::default();
     let queries = [
-        "SELECT id FROM org_invites WHERE state = 'pending' AND inviter_id = ",
-        "SELECT id FROM group_invites WHERE state = 'pending' AND inviter_id = ",
-        "SELECT id FROM platform_invites WHERE state = 'pending' AND org_invite_id IS NULL AND inviter_id = ",
+        "SELECT id FROM org_invites WHERE state = 'pending' AND expires_at > ",
+        "SELECT id FROM group_invites WHERE state = 'pending' AND expires_at > ",
+        "SELECT id FROM platform_invites WHERE state = 'pending' AND org_invite_id IS NULL AND expires_at > ",
     ];
     for (kind, query) in found.iter_mut().zip(queries) {
         let mut sql = Sql::new(query);
-        sql.bind(Arg::Id(account.user().uuid())).push(" ORDER BY id");
+        sql.bind(Arg::Time(now)).push(" AND inviter_id = ").bind(Arg::Id(account.user().uuid()));
+        sql.push(" ORDER BY id");
         kind.extend(sql.fetch_all::<(InviteId,)>(tx).await?.into_iter().map(|(id,)| id));
     }
     let [orgs, groups, platforms] = found;
@@ -210,4 +212,16 @@ pub(crate) async fn revoke_sent(tx: &mut Tx, account: &AccountPermit) -> Result<
     ended.extend(end_groups(tx, &groups, InviteState::Revoked).await?.into_iter().map(|(id, _)| id));
     ended.extend(end_platforms(tx, &platforms, InviteState::Revoked).await?);
     Ok(ended)
+}
+
+/// The open invites to groups, asleep or not, on which more conditions follow. What is past due has ended,
+/// though its row may not say so yet, and stays as it ended.
+pub(crate) fn open_groups(now: Timestamp) -> Sql {
+    let mut sql = Sql::new(
+        "SELECT i.id FROM group_invites i LEFT JOIN dormant_group_invites d ON d.group_invite_id = i.id \
+         LEFT JOIN org_invites o ON o.id = d.org_invite_id \
+         WHERE i.state = 'pending' AND COALESCE(i.expires_at, o.expires_at) > ",
+    );
+    sql.bind(Arg::Time(now));
+    sql
 }
