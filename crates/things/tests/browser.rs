@@ -19,7 +19,7 @@ mod webdriver;
 
 use std::path::Path;
 
-use app::{Engine, ROOT_PASSWORD as PASSWORD, Running, start, start_with};
+use app::{Engine, ROOT_PASSWORD as PASSWORD, Running, start, start_mailing, start_with};
 use serde_json::json;
 use things::{Options, serve::Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -97,9 +97,7 @@ async fn a_forgotten_password_is_set_anew_without_scripts() {
         return;
     }
     let home = tempfile::tempdir().unwrap();
-    let options =
-        Options { requests_per_second: None, data_dir: Some(home.path().to_owned()), ..Options::default() };
-    let server = start_with(Engine::Sqlite, options, Limits::default()).await;
+    let server = start_mailing(Engine::Sqlite, &page::mails_into(home.path())).await;
     let annabel = server.person(ANNABEL).await;
     let site = format!("http://{}", server.address);
     let browser = Browser::start(Scripts::Off).await;

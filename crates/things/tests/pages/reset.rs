@@ -1,19 +1,15 @@
 //! Forgotten passwords.
 
-use things::{Options, serve::Limits};
-
 use crate::{
-    app::{Engine, ROOT_PASSWORD as PASSWORD, Running, Send, engines, start_with},
-    page::{form, get, log_in, secret_from_mail, text},
+    app::{Engine, ROOT_PASSWORD as PASSWORD, Running, Send, engines, start_mailing},
+    page::{form, get, log_in, mails_into, secret_from_mail, text},
 };
 
 const ANN: &str = "annabel@example.com";
 const NEW: &str = "four unrelated words here";
 
 async fn server(engine: Engine, home: &tempfile::TempDir) -> Running {
-    let options =
-        Options { requests_per_second: None, data_dir: Some(home.path().to_owned()), ..Options::default() };
-    start_with(engine, options, Limits::default()).await
+    start_mailing(engine, &mails_into(home.path())).await
 }
 
 #[tokio::test]

@@ -53,6 +53,17 @@ pub fn text(reply: &Reply) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Mails into files below this directory.
+pub fn mails_into(home: &Path) -> things::mail::Setup {
+    things::mail::Setup {
+        destination: things::mail::Destination::Files(home.join("mail")),
+        from: None,
+        templates: None,
+        ca: None,
+        site: "http://127.0.0.1".to_owned(),
+    }
+}
+
 /// The secret in the newest mail, once there are so many: the end of the link to set a new password.
 pub async fn secret_from_mail(data_dir: &Path, wanted: usize) -> String {
     for _ in 0..1000 {
