@@ -19,9 +19,8 @@ mod webdriver;
 
 use std::path::Path;
 
-use app::{Engine, ROOT_PASSWORD as PASSWORD, Running, start, start_mailing, start_with};
+use app::{Engine, ROOT_PASSWORD as PASSWORD, Running, start, start_mailing};
 use serde_json::json;
-use things::{Options, serve::Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use webdriver::{Browser, Scripts, is_there};
 
