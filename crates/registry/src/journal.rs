@@ -170,6 +170,12 @@ impl Entry {
         self
     }
 
+    /// Whether what is still to be mailed about its subject is true no more: an invite that was answered,
+    /// withdrawn or sent again.
+    fn supersedes(&self) -> bool {
+        self.subject.kind == "invite" && self.action != "invite.created"
+    }
+
     /// Writes to somebody about it, once it is committed. An entry may have several letters.
     #[must_use]
     pub(crate) fn mail(mut self, to: &Email, letter: Letter) -> Self {
@@ -194,6 +200,11 @@ pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
     answer: T,
 ) -> Result<T> {
     let ids = store::journal::append(&mut tx, call, &entries).await?;
+    if registry.outbox.open {
+        let told: Vec<Uuid> =
+            entries.iter().filter(|entry| entry.supersedes()).map(|entry| entry.subject.id).collect();
+        store::mails::withdraw(&mut tx, &told).await?;
+    }
     let letters = if registry.outbox.open {
         mail::seal(&registry.keyring, &registry.ids, tx.now(), &entries, &ids)?
     } else {

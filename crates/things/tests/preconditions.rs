@@ -124,6 +124,7 @@ fn every_change_of_one_resource_can_be_made_conditional() {
         conditional,
         [
             "DELETE /groups/{id}",
+            "DELETE /invites/{id}",
             "DELETE /keys/{id}",
             "DELETE /orgs/{id}",
             "DELETE /profiles/{id}",

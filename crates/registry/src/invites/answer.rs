@@ -26,6 +26,7 @@ use crate::{
         lock::{GroupLock, OrgLock},
     },
     text::Email,
+    version::Expect,
 };
 
 /// How accepting ended, once it changed something: an invite that can never be accepted again is revoked
@@ -42,7 +43,7 @@ impl Registry {
     /// organisation, which end by that.
     pub async fn accept_invite(&self, call: &Call, id: InviteId) -> Result<Invite> {
         let answered = use_case!(self, call, |tx| {
-            self.lock_invite(&mut tx, call, id, OrgLock::Change).await?;
+            self.lock_invite(&mut tx, call, id).await?;
             let permit = access::answer(&mut tx, call, id).await?;
             let (entries, answered) = match permit.place() {
                 (Some(org), Some(group)) => self.accept_group(&mut tx, call, &permit, org, group).await?,
@@ -191,7 +192,7 @@ impl Registry {
     /// The invitee says no. Allowed after expiry too, on purpose: it only ever removes.
     pub async fn decline_invite(&self, call: &Call, id: InviteId) -> Result<()> {
         use_case!(self, call, |tx| {
-            self.lock_invite(&mut tx, call, id, OrgLock::Share).await?;
+            self.lock_invite(&mut tx, call, id).await?;
             let permit = access::answer(&mut tx, call, id).await?;
             let now = tx.moment(&self.db.clock).await?;
             let invite = store::invites::view(&mut tx, &permit, now).await?;
@@ -202,11 +203,17 @@ impl Registry {
 
     /// The inviter or an admin takes an invite back; only while it is pending.
     pub async fn revoke_invite(&self, call: &Call, id: InviteId) -> Result<()> {
+        self.revoke_invite_if(call, id, &Expect::any()).await
+    }
+
+    /// The same, if the invite is still as it was seen.
+    pub async fn revoke_invite_if(&self, call: &Call, id: InviteId, expect: &Expect) -> Result<()> {
         use_case!(self, call, |tx| {
-            self.lock_invite(&mut tx, call, id, OrgLock::Share).await?;
+            self.lock_invite(&mut tx, call, id).await?;
             let permit: InvitePermit<Withdraw> = access::withdrawal(&mut tx, call, id).await?;
             let now = tx.moment(&self.db.clock).await?;
             let invite = store::invites::view(&mut tx, &permit, now).await?;
+            expect.check(&invite.version())?;
             if invite.state != InviteState::Pending {
                 return Err(closed(invite.state));
             }
@@ -219,7 +226,7 @@ impl Registry {
     /// new secret, which ends the one before.
     pub async fn resend_invite(&self, call: &Call, id: InviteId) -> Result<Invite> {
         use_case!(self, call, |tx| {
-            self.lock_invite(&mut tx, call, id, OrgLock::Change).await?;
+            self.lock_invite(&mut tx, call, id).await?;
             let permit: InvitePermit<Withdraw> = access::withdrawal(&mut tx, call, id).await?;
             let now = tx.moment(&self.db.clock).await?;
             let invite = store::invites::view(&mut tx, &permit, now).await?;
@@ -231,6 +238,7 @@ impl Registry {
             }
             let mailed = store::invites::mailed_since(&mut tx, id, now.before(InviteLimits::WINDOW)).await?;
             not_too_soon(&mailed, now)?;
+            self.within_limits(&mut tx, permit.actor(), 1, 0, now).await?;
             let expires_at = now.after(self.invites.life);
             let secret = Secret::generate(Prefix::Invite)?;
             let done = match invite.kind {
@@ -288,7 +296,7 @@ impl Registry {
 
     /// Locks where an invite leads: the organisation, the group, or all groups that sleep on an
     /// organisation's invite. Rights are decided once they are held.
-    async fn lock_invite(&self, tx: &mut Tx, call: &Call, id: InviteId, org_lock: OrgLock) -> Result<()> {
+    async fn lock_invite(&self, tx: &mut Tx, call: &Call, id: InviteId) -> Result<()> {
         call.user()?;
         let facts = store::invites::locate(tx, id).await?.ok_or(Error::NotFound)?;
         match (facts.org, facts.group) {
@@ -297,7 +305,7 @@ impl Registry {
                 lock::groups(tx, &[group], GroupLock::Members).await
             }
             (Some(org), None) => {
-                lock::org(tx, org, org_lock).await?;
+                lock::org(tx, org, OrgLock::Change).await?;
                 // No invite to the organisation is made or answered meanwhile, so these are all.
                 let groups = store::invites::groups_concerned(tx, &facts).await?;
                 lock::groups(tx, &groups, GroupLock::Members).await

@@ -31,8 +31,8 @@ use crate::{
     text::{Email, RedirectPath},
 };
 
-/// The most groups that all invites of one request offer together.
-const MAX_OFFERS: usize = 10 * MAX_BULK;
+/// The most groups that one invite offers, and all invites of one request together.
+const MAX_OFFERS: (usize, usize) = (100, 10 * MAX_BULK);
 
 /// What an invite in the making is refused for, as an item of a request.
 type Refused = Invited;
@@ -68,7 +68,7 @@ impl Registry {
             let permit: Permit<Administer, OrgId> = access::permit(&mut tx, call, org).await?;
             lock::groups(&mut tx, &groups, GroupLock::Members).await?;
             let inviter = call.user()?.id();
-            lock::users(&mut tx, &[inviter]).await?;
+            alone(&mut tx, call).await?;
             let now = tx.moment(&self.db.clock).await?;
             let grantable = access::grantable(&mut tx, call, &permit, &groups).await?;
             let mut entries = self.expire_pairs_in_org(&mut tx, &permit, &emails, now).await?;
@@ -126,7 +126,7 @@ impl Registry {
             lock::groups(&mut tx, &[group], GroupLock::Members).await?;
             let permit: Permit<Administer, GroupId> = access::permit(&mut tx, call, group).await?;
             let inviter = call.user()?.id();
-            lock::users(&mut tx, &[inviter]).await?;
+            alone(&mut tx, call).await?;
             let now = tx.moment(&self.db.clock).await?;
 
             let accounts = by_email(store::members::accounts_of(&mut tx, &permit, &emails).await?);
@@ -200,7 +200,7 @@ impl Registry {
         use_case!(self, call, |tx| {
             let permit = access::platform(call, true)?;
             let inviter = call.user()?.id();
-            lock::users(&mut tx, &[inviter]).await?;
+            alone(&mut tx, call).await?;
             let now = tx.moment(&self.db.clock).await?;
             if store::users::account_by_email(&mut tx, email).await?.is_some() {
                 return Err(Error::conflict(ConflictKind::EmailTaken));
@@ -238,7 +238,7 @@ impl Registry {
 
     /// Refuses more invites than one person may send, or one place may have open. `there` are the
     /// place's already.
-    async fn within_limits(
+    pub(super) async fn within_limits(
         &self,
         tx: &mut Tx,
         inviter: UserId,
@@ -263,14 +263,28 @@ impl Registry {
     }
 }
 
+/// Whoever invites does so one request at a time, so that limits hold, and is still who they were after
+/// the locks were waited for: somebody shut out meanwhile leaves no invites behind.
+async fn alone(tx: &mut Tx, call: &Call) -> Result<()> {
+    let user = call.user()?;
+    lock::users(tx, &[user.id()]).await?;
+    if store::sessions::holds(tx, user).await? { Ok(()) } else { Err(Error::Unauthenticated) }
+}
+
 /// The groups of each invite are named once and not for ownership; all together are bounded.
 fn offered(invites: &[NewOrgInvite]) -> Result<()> {
     let mut errors = Vec::new();
     let all: usize = invites.iter().map(|invite| invite.groups.len()).sum();
-    if all > MAX_OFFERS {
-        errors.push(FieldError::new("group_invites", format!("must be at most {MAX_OFFERS} in one request")));
+    let (most, most_in_all) = MAX_OFFERS;
+    if all > most_in_all {
+        errors
+            .push(FieldError::new("group_invites", format!("must be at most {most_in_all} in one request")));
     }
     for (item, invite) in invites.iter().enumerate() {
+        if invite.groups.len() > most {
+            let message = format!("must name at most {most} groups");
+            errors.push(FieldError::new("group_invites", message).in_item(item));
+        }
         let mut seen = BTreeSet::new();
         for (group, role) in &invite.groups {
             if !seen.insert(group) {

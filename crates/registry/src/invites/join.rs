@@ -158,7 +158,7 @@ impl Registry {
     /// Locks the organisations, and the groups in them, whose invites sleep for the address.
     async fn lock_waiting(&self, tx: &mut Tx, door: &Door) -> Result<Vec<OrgId>> {
         let orgs = store::invites::orgs_waiting_for(tx, &door.email).await?;
-        lock::orgs(tx, &orgs, OrgLock::Share).await?;
+        lock::orgs(tx, &orgs, OrgLock::Change).await?;
         let carried: Vec<InviteId> = door.org_invite.into_iter().collect();
         let groups = store::invites::groups_asleep(tx, &carried).await?;
         lock::groups(tx, &groups, lock::GroupLock::Members).await?;

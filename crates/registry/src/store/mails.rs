@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{
     Conn, Engine, Tx,
@@ -66,6 +67,19 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// Takes back what waits to be sent about these invites.
+// tidy: no permit, because it is a consequence of the change whose entry is being written.
+pub(crate) async fn withdraw(tx: &mut Tx, invites: &[Uuid]) -> Result<()> {
+    for chunk in invites.chunks(5_000) {
+        let mut sql = Sql::new(
+            "DELETE FROM mails WHERE next_attempt_at IS NOT NULL AND journal_id IN (SELECT id FROM journal WHERE subject_kind = 'invite' AND subject_id IN (",
+        );
+        sql.bind_all(chunk.iter().map(|id| Arg::Id(*id))).push("))");
+        sql.execute(tx).await?;
+    }
+    Ok(())
 }
 
 /// Whether a mail is due: asked before a write transaction is begun for nothing.

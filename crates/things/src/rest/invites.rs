@@ -18,7 +18,7 @@ use super::{
     body::OptionalJson,
     check::Check,
     compat,
-    etag::{IfNoneMatch, tagged},
+    etag::{IfMatch, IfNoneMatch, tagged},
     extract::{Caller, Id},
     list::{list_query, page_body, sorts},
     problem::Answer,
@@ -386,8 +386,13 @@ async fn view_invite(
 
 /// Take a pending invite back, with what sleeps on it
 #[utoipa::path(delete, path = "/invites/{id}", tag = "Invites", responses((status = 204)))]
-async fn revoke_invite(State(app): State<App>, caller: Caller, Id(id): Id<InviteId>) -> Answer<StatusCode> {
-    app.registry.revoke_invite(&caller, id).await?;
+async fn revoke_invite(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<InviteId>,
+    IfMatch(expect): IfMatch,
+) -> Answer<StatusCode> {
+    app.registry.revoke_invite_if(&caller, id, &expect).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
