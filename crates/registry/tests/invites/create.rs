@@ -32,7 +32,7 @@ async fn admins_invite_members_of_the_organisation_to_a_group() {
         assert_eq!(trail[0].action, "invite.created");
         assert_eq!((trail[0].actor_id, trail[0].via.as_str()), (Some(s.adam.id.uuid()), "membership"));
         let (invitee, role) = (s.max.id.to_string(), "editor");
-        assert_eq!(trail[0].changes, Some(json!({"invitee": {"after": invitee}, "role": {"after": role}})));
+        assert_eq!(json!(trail[0].changes), json!({"invitee": {"after": invitee}, "role": {"after": role}}));
         audit(&s).await;
     }
 }
@@ -196,7 +196,7 @@ async fn an_organisations_invite_holds_one_sleeper_for_each_group() {
             let trail = s.trail(id).await;
             assert_eq!(trail.len(), 1);
             assert_eq!((trail[0].org_id, trail[0].group_id), (Some(s.org), Some(group)));
-            let sleeps_on = trail[0].changes.as_ref().unwrap()["sleeps_on"]["after"].clone();
+            let sleeps_on = json!(trail[0].changes)["sleeps_on"]["after"].clone();
             assert_eq!(sleeps_on, json!(invite.id.to_string()));
         }
         let number = s.opened.database.number("SELECT count(*) FROM dormant_group_invites").await;
