@@ -10,6 +10,7 @@
 //! | [`origin`] | forms come from our own pages |
 //! | [`form`], [`field`], [`link`] | from forms and links to valid values, and back with what is wrong beside each field |
 //! | [`next`], [`notice`] | where to go on to, and what to say there |
+//! | [`offer`] | what an invite offers, in words |
 //! | [`problem`] | errors as pages |
 //! | [`assets`] | the style sheet and the icon |
 
@@ -18,10 +19,14 @@ mod cookie;
 mod field;
 mod form;
 mod home;
+mod invitation;
+mod invitations;
+mod join;
 mod link;
 mod login;
 mod next;
 mod notice;
+mod offer;
 mod origin;
 mod problem;
 mod reset;
@@ -62,6 +67,13 @@ const PAGES: &[Page] = &[
     sent("/forgot", || post(reset::request)),
     shown("/reset/{secret}", || get(reset::show)),
     sent("/reset/{secret}", || post(reset::reset)),
+    shown("/invitations", || get(invitations::show)),
+    shown("/invitations/{id}", || get(invitation::show)),
+    sent("/invitations/{id}/accept", || post(invitation::accept)),
+    sent("/invitations/{id}/decline", || post(invitation::decline)),
+    shown("/join/{secret}", || get(join::show)),
+    sent("/join/{secret}", || post(join::join)),
+    sent("/join/{secret}/decline", || post(join::decline)),
 ];
 
 const fn shown(path: &'static str, route: fn() -> MethodRouter<App>) -> Page {

@@ -108,8 +108,10 @@ async fn no_secret_is_ever_told() {
         let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
         assert!(logged.contains("/profiles/{id}/things"), "the log is being read");
         let metrics = server.app.metrics.encode().unwrap();
-        for counted in [&logged, &metrics] {
-            assert!(counted.contains("/reset/{secret}"), "pages are named by their routes");
+        for (counted, route) in
+            [&logged, &metrics].iter().flat_map(|c| [(c, "/reset/{secret}"), (c, "/join/{secret}")])
+        {
+            assert!(counted.contains(route), "pages are named by their routes");
         }
         let stored = everything_stored(&server).await;
         assert!(stored.contains("h1.p1.") || stored.contains("h1."), "the database is being read");
@@ -349,6 +351,28 @@ async fn pages(server: &Running, watch: &mut Watch) {
             }
             watch.secrets.push(link);
         }
+        let door = invited_by_page(server, n).await;
+        let path = format!("/join/{door}");
+        // The page has forms that lead back to it, for nobody but who has come by it.
+        for path in [path.clone(), format!("{path}?next=/join/{door}")] {
+            assert_eq!(send(Method::GET, &path, String::new()).reply().await.status, 200);
+        }
+        for path in [path.clone(), format!("{path}/decline"), format!("{path}/x")] {
+            watch.quiet("a door misused", &send(Method::PUT, &path, String::new()).reply().await);
+            let elsewhere = send(Method::POST, &path, String::new()).header("origin", "null");
+            watch.quiet("a door from elsewhere", &elsewhere.reply().await);
+        }
+        send(Method::POST, &path, "password=q7Zk".to_owned()).reply().await;
+        let chosen = format!("q7Zk-password-by-invite-{n}");
+        let entered = send(Method::POST, &path, format!("password={chosen}")).reply().await;
+        assert_eq!((entered.status, entered.header("location")), (303, "/invitations"), "{}", entered.text);
+        let entered = entered.header("set-cookie").split(';').next().unwrap().to_owned();
+        let waiting =
+            send(Method::GET, "/invitations", String::new()).header("cookie", &entered).reply().await;
+        assert_eq!(waiting.status, 200);
+        watch.quiet("what waits", &waiting);
+        watch.quiet("a used door", &send(Method::GET, &path, String::new()).reply().await);
+        watch.secrets.extend([door, chosen, entered.split_once('=').unwrap().1.to_owned()]);
         let wrong = format!("q7Zk-wrong-password-by-page-{n}");
         let refused = send(Method::POST, "/login", format!("email={email}&password={wrong}"));
         watch.quiet("a wrong password by page", &refused.reply().await);
@@ -362,6 +386,13 @@ async fn pages(server: &Running, watch: &mut Watch) {
         watch.secrets.push(cookie.split_once('=').unwrap().1.to_owned());
         watch.secrets.extend([new.to_owned(), password, wrong]);
     }
+}
+
+/// The secret of a platform invite, for a page.
+async fn invited_by_page(server: &Running, n: usize) -> String {
+    let email = format!("door{n}@example.com");
+    server.root().await.post("/invites", &json!({ "email": email })).await.expect(201);
+    server.invite_secret(&email).await.expose().to_owned()
 }
 
 /// The database refuses in the middle of a request: the answer is 5xx and says nothing.

@@ -17,6 +17,7 @@ pub(super) struct Field {
     hint: Option<&'static str>,
     wrong: Option<String>,
     focus: bool,
+    fixed: bool,
 }
 
 /// Its own template escapes what has to be.
@@ -37,6 +38,11 @@ impl Field {
     pub(super) fn new_password(wrong: &Wrong) -> Self {
         let hint = "12 characters or more. Several unrelated words are easy to remember and hard to guess.";
         Self { hint: Some(hint), ..Self::new("password", "New password", "password", "new-password", wrong) }
+    }
+
+    /// What is shown and sent, and not to be changed.
+    pub(super) fn fixed(self) -> Self {
+        Self { fixed: true, ..self }
     }
 
     /// Where one begins to type.
@@ -60,6 +66,7 @@ impl Field {
             hint: None,
             wrong: wrong.at(name),
             focus: false,
+            fixed: false,
         }
     }
 }

@@ -2,16 +2,28 @@
 
 use askama::Template;
 use axum::http::StatusCode;
+use serde::Deserialize;
 
-use super::page;
-use crate::{build, rest::problem::Answer};
+use super::{notice::Notice, page};
+use crate::{
+    build,
+    rest::{problem::Answer, query::Query},
+};
+
+/// How one comes to the page.
+#[derive(Debug, Deserialize)]
+pub(super) struct Arrival {
+    notice: Option<String>,
+}
 
 #[derive(Template)]
 #[template(path = "pages/home.html")]
 struct Home {
     version: &'static str,
+    notice: Option<Notice>,
 }
 
-pub(super) async fn show() -> Answer {
-    page(StatusCode::OK, &Home { version: build::VERSION })
+pub(super) async fn show(Query(arrival): Query<Arrival>) -> Answer {
+    let notice = arrival.notice.as_deref().and_then(Notice::parse);
+    page(StatusCode::OK, &Home { version: build::VERSION, notice })
 }

@@ -6,16 +6,23 @@
 pub(super) enum Notice {
     LoggedOut,
     PasswordSet,
+    GroupJoined,
+    GroupDeclined,
+    Declined,
 }
 
 impl Notice {
-    const ALL: [Self; 2] = [Self::LoggedOut, Self::PasswordSet];
+    const ALL: [Self; 5] =
+        [Self::LoggedOut, Self::PasswordSet, Self::GroupJoined, Self::GroupDeclined, Self::Declined];
 
     /// How an address names it.
     fn code(self) -> &'static str {
         match self {
             Self::LoggedOut => "logged-out",
             Self::PasswordSet => "password-set",
+            Self::GroupJoined => "group-joined",
+            Self::GroupDeclined => "group-declined",
+            Self::Declined => "declined",
         }
     }
 
@@ -26,6 +33,9 @@ impl Notice {
             Self::PasswordSet => {
                 "Your new password is set. Log in with it now; you were logged out everywhere."
             }
+            Self::GroupJoined => "You joined the group.",
+            Self::GroupDeclined => "You declined the group.",
+            Self::Declined => "You declined the invitation. Nothing was kept for you here.",
         }
     }
 

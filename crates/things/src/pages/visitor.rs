@@ -8,12 +8,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use registry::{Actor, Call};
+use serde::Deserialize;
 
 use super::{is_shown, next::Next, see_other};
 use crate::{
     App,
     auth::Identity,
-    rest::{Problem, edge::RequestId},
+    rest::{Problem, edge::RequestId, query},
 };
 
 /// Anybody, logged in or not.
@@ -57,7 +58,7 @@ impl FromRequestParts<App> for Person {
             Ok(Visitor { person: None, .. }) => {
                 let login =
                     back_here(parts).map_or_else(|| "/login".to_owned(), |next| next.after_logging_in());
-                Err(see_other(&login).into_response())
+                Err(see_other(&then(parts, login)).into_response())
             }
             Err(problem) => Err(problem.into_response()),
         }
@@ -74,4 +75,18 @@ fn back_here(parts: &Parts) -> Option<Next> {
     }
     let (route, path) = (route.rsplit_once('/')?.0, path.rsplit_once('/')?.0);
     if is_shown(route) { Next::parse(path) } else { None }
+}
+
+/// With where the page asked for goes on to itself.
+fn then(parts: &Parts, login: String) -> String {
+    #[derive(Deserialize)]
+    struct Onward {
+        next: Option<String>,
+    }
+    let onward = query::parse::<Onward>(parts.uri.query().unwrap_or_default());
+    let next = onward.ok().and_then(|onward| Next::parse(onward.next.as_deref()?));
+    match next {
+        Some(next) if login.contains('?') => format!("{login}&then={next}"),
+        _ => login,
+    }
 }

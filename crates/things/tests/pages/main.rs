@@ -1,5 +1,5 @@
-//! The pages as they go over the wire: who sees which, sessions by cookie, forms, errors, and where
-//! forms may come from.
+//! The pages as they go over the wire: who sees which, sessions by cookie, forms, invitations, errors, and
+//! where forms may come from.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,9 +12,13 @@
 mod app;
 #[path = "../support/page.rs"]
 mod page;
+#[path = "../support/personas.rs"]
+mod personas;
 
 mod errors;
 mod forms;
+mod invitations;
+mod join;
 mod log_in;
 mod reset;
 mod visitors;

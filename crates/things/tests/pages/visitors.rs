@@ -39,7 +39,17 @@ const ROWS: &[Row] = &[
     },
     row("GET /reset/{secret}", "200", "200"),
     Row { fields: &[("password", PASSWORD)], ..row("POST /reset/{secret}", "404", "404") },
+    row("GET /invitations", "303 /login?next=/invitations", "200"),
+    row("GET /invitations/{id}", "303 /login?next=/invitations/{id}", "404"),
+    row("POST /invitations/{id}/accept", "303 /login?next=/invitations/{id}", "404"),
+    row("POST /invitations/{id}/decline", "303 /login?next=/invitations/{id}", "404"),
+    row("GET /join/{secret}", "404", "404"),
+    row("POST /join/{secret}", "404", "404"),
+    row("POST /join/{secret}/decline", "404", "404"),
 ];
+
+/// An id that nothing has.
+const NOBODY: &str = "01890000-0000-7000-8000-000000000000";
 
 #[test]
 fn every_page_has_a_row() {
@@ -59,6 +69,7 @@ async fn everybody_sees_the_pages_that_are_for_them() {
             {
                 let reply = send(&server, row, cookie).await;
                 let told = format!("{} {}", reply.status, reply.header("location"));
+                let expected = expected.replace("{id}", NOBODY);
                 assert_eq!(told.trim_end(), expected, "{} for {who}: {}", row.operation, reply.text);
                 comes_with_what_every_page_does(&server, row.operation, &reply).await;
             }
@@ -68,15 +79,16 @@ async fn everybody_sees_the_pages_that_are_for_them() {
 
 async fn send(server: &Running, row: &Row, cookie: &str) -> Reply {
     let (method, path) = row.operation.split_once(' ').unwrap();
-    let secret = Secret::generate(Prefix::PasswordReset).unwrap();
-    let path = path.replace("{secret}", secret.expose());
+    let kind = if path.starts_with("/join/") { Prefix::Invite } else { Prefix::PasswordReset };
+    let secret = Secret::generate(kind).unwrap();
+    let path = path.replace("{secret}", secret.expose()).replace("{id}", NOBODY);
     match method {
         "GET" => get(server, &path, cookie).await,
         _ => form(server, &path, row.fields).header("cookie", cookie).reply().await,
     }
 }
 
-async fn comes_with_what_every_page_does(server: &Running, operation: &str, reply: &Reply) {
+pub async fn comes_with_what_every_page_does(server: &Running, operation: &str, reply: &Reply) {
     for (name, value) in [("x-content-type-options", "nosniff"), ("cache-control", "no-store")] {
         assert_eq!(reply.header(name), value, "{operation}");
     }
@@ -101,7 +113,7 @@ async fn comes_with_what_every_page_does(server: &Running, operation: &str, repl
     }
     for link in reply.text.split("=\"/").skip(1).filter_map(|rest| rest.split('"').next()) {
         let status = server.anonymous.get(&format!("/{link}")).await.status;
-        assert!([200, 405].contains(&status), "{operation} points to /{link}: {status}");
+        assert!([200, 303, 405].contains(&status), "{operation} points to /{link}: {status}");
     }
 }
 

@@ -10,12 +10,16 @@
     reason = "a test ends where it cannot go on"
 )]
 
-#[path = "support/app.rs"]
+#[path = "../support/app.rs"]
 mod app;
-#[path = "support/page.rs"]
+#[path = "../support/page.rs"]
 mod page;
-#[path = "support/webdriver.rs"]
+#[path = "../support/personas.rs"]
+mod personas;
+#[path = "../support/webdriver.rs"]
 mod webdriver;
+
+mod invitations;
 
 use std::path::Path;
 
@@ -277,6 +281,7 @@ async fn tour(server: &Running, browser: &Browser, mut look: impl AsyncFnMut(&st
     look("logged-in").await;
     browser.click("button").await;
     browser.see("Log in").await;
+    invitations::tour(server, browser, &mut look).await;
 }
 
 impl Browser {
