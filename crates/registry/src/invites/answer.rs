@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Registry,
-    access::{self, Administer, Answer, InviteFacts, InvitePermit, Permit, Role, Via, Withdraw},
+    access::{self, Administer, Answer, InvitePermit, Permit, Role, Via, Withdraw},
     actor::Call,
     clock::Timestamp,
     error::{ConflictKind, Error, Result},
@@ -40,9 +40,8 @@ impl Registry {
     /// organisation's invite wakes the group invites that sleep on it, and on others to the same
     /// organisation, which end by that.
     pub async fn accept_invite(&self, call: &Call, id: InviteId) -> Result<Invite> {
-        let facts = self.locate_invite(call, id).await?;
         let answered = use_case!(self, call, |tx| {
-            self.lock_invite(&mut tx, &facts, OrgLock::Change).await?;
+            self.lock_invite(&mut tx, call, id, OrgLock::Change).await?;
             let permit = access::answer(&mut tx, call, id).await?;
             let (entries, answered) = match permit.place() {
                 (Some(org), Some(group)) => self.accept_group(&mut tx, call, &permit, org, group).await?,
@@ -189,9 +188,8 @@ impl Registry {
 
     /// The invitee says no. Allowed after expiry too, on purpose: it only ever removes.
     pub async fn decline_invite(&self, call: &Call, id: InviteId) -> Result<()> {
-        let facts = self.locate_invite(call, id).await?;
         use_case!(self, call, |tx| {
-            self.lock_invite(&mut tx, &facts, OrgLock::Share).await?;
+            self.lock_invite(&mut tx, call, id, OrgLock::Share).await?;
             let permit = access::answer(&mut tx, call, id).await?;
             let now = tx.moment(&self.db.clock).await?;
             let invite = store::invites::view(&mut tx, &permit, now).await?;
@@ -202,9 +200,8 @@ impl Registry {
 
     /// The inviter or an admin takes an invite back; only while it is pending.
     pub async fn revoke_invite(&self, call: &Call, id: InviteId) -> Result<()> {
-        let facts = self.locate_invite(call, id).await?;
         use_case!(self, call, |tx| {
-            self.lock_invite(&mut tx, &facts, OrgLock::Share).await?;
+            self.lock_invite(&mut tx, call, id, OrgLock::Share).await?;
             let permit: InvitePermit<Withdraw> = access::withdrawal(&mut tx, call, id).await?;
             let now = tx.moment(&self.db.clock).await?;
             let invite = store::invites::view(&mut tx, &permit, now).await?;
@@ -219,9 +216,8 @@ impl Registry {
     /// Sends a pending invite again: a new mail and a new clock, and for somebody without an account a
     /// new secret, which ends the one before.
     pub async fn resend_invite(&self, call: &Call, id: InviteId) -> Result<Invite> {
-        let facts = self.locate_invite(call, id).await?;
         use_case!(self, call, |tx| {
-            self.lock_invite(&mut tx, &facts, OrgLock::Change).await?;
+            self.lock_invite(&mut tx, call, id, OrgLock::Change).await?;
             let permit: InvitePermit<Withdraw> = access::withdrawal(&mut tx, call, id).await?;
             let now = tx.moment(&self.db.clock).await?;
             let invite = store::invites::view(&mut tx, &permit, now).await?;
@@ -287,15 +283,11 @@ impl Registry {
         }
     }
 
-    /// Where an invite leads, to take its locks by; rights are decided once they are held.
-    async fn locate_invite(&self, call: &Call, id: InviteId) -> Result<InviteFacts> {
-        call.user()?;
-        store::invites::locate(&mut self.db.read().await?, id).await?.ok_or(Error::NotFound)
-    }
-
     /// Locks where an invite leads: the organisation, the group, or all groups that sleep on an
-    /// organisation's invite.
-    async fn lock_invite(&self, tx: &mut Tx, facts: &InviteFacts, org_lock: OrgLock) -> Result<()> {
+    /// organisation's invite. Rights are decided once they are held.
+    async fn lock_invite(&self, tx: &mut Tx, call: &Call, id: InviteId, org_lock: OrgLock) -> Result<()> {
+        call.user()?;
+        let facts = store::invites::locate(tx, id).await?.ok_or(Error::NotFound)?;
         match (facts.org, facts.group) {
             (Some(org), Some(group)) => {
                 lock::org(tx, org, OrgLock::Share).await?;
@@ -304,7 +296,7 @@ impl Registry {
             (Some(org), None) => {
                 lock::org(tx, org, org_lock).await?;
                 // No invite to the organisation is made or answered meanwhile, so these are all.
-                let groups = store::invites::groups_concerned(tx, facts).await?;
+                let groups = store::invites::groups_concerned(tx, &facts).await?;
                 lock::groups(tx, &groups, GroupLock::Members).await
             }
             (None, _) => Ok(()),

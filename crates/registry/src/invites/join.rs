@@ -62,17 +62,22 @@ impl Registry {
         password: &Password,
         metadata: &JsonObject,
     ) -> Result<Joined> {
-        let door = self.door(secret).await?;
-        if email.is_some_and(|email| *email != door.email)
-            && !planted!("I2: the secret is bound to no address")
-        {
-            return Err(Error::invalid("email", "is not the address that was invited"));
-        }
-        let email = email.unwrap_or(&door.email);
-        password.suits(email)?;
-        let hash = self.identity.hashing.hash(password.secret()).await?;
+        let ready = match self.door_or_repetition(call, secret).await? {
+            Some(door) => {
+                if email.is_some_and(|email| *email != door.email)
+                    && !planted!("I2: the secret is bound to no address")
+                {
+                    return Err(Error::invalid("email", "is not the address that was invited"));
+                }
+                let email = email.unwrap_or(&door.email).clone();
+                password.suits(&email)?;
+                Some((door, email, self.identity.hashing.hash(password.secret()).await?))
+            }
+            None => None,
+        };
         use_case!(self, call, |tx| {
-            let orgs = self.lock_waiting(&mut tx, &door).await?;
+            let (door, email, hash) = ready.as_ref().ok_or(Error::NotFound)?;
+            let orgs = self.lock_waiting(&mut tx, door).await?;
             let now = tx.moment(&self.db.clock).await?;
             if !store::invites::answer_platform(&mut tx, secret, InviteState::Accepted, now).await? {
                 return Err(Error::NotFound);
@@ -87,9 +92,9 @@ impl Registry {
                 created_at: now,
                 updated_at: now,
             };
-            store::users::insert(&mut tx, &permit, &user, &hash).await?;
+            store::users::insert(&mut tx, &permit, &user, hash).await?;
             let mut entries = vec![Entry::about(permit.via(), "user.created", Subject::user(user.id))];
-            let invites = self.enter(&mut tx, &door, user.id, &orgs, &mut entries).await?;
+            let invites = self.enter(&mut tx, door, user.id, &orgs, &mut entries).await?;
             journal::commit(self, tx, call, entries, Joined { user, invites }).await
         })
     }
@@ -99,9 +104,10 @@ impl Registry {
     pub async fn claim_invite(&self, call: &Call, secret: &Secret) -> Result<Joined> {
         let (me, _) = call.logged_in()?;
         let me = me.id();
-        let door = self.door(secret).await?;
+        let door = self.door_or_repetition(call, secret).await?;
         use_case!(self, call, |tx| {
-            let orgs = self.lock_waiting(&mut tx, &door).await?;
+            let door = door.as_ref().ok_or(Error::NotFound)?;
+            let orgs = self.lock_waiting(&mut tx, door).await?;
             let permit = access::oneself(call, true)?;
             lock::users(&mut tx, &[me]).await?;
             let user = store::users::get(&mut tx, &permit.account()).await?;
@@ -114,16 +120,17 @@ impl Registry {
             }
             store::users::verify(&mut tx, &permit).await?;
             let mut entries = Vec::new();
-            let invites = self.enter(&mut tx, &door, me, &orgs, &mut entries).await?;
+            let invites = self.enter(&mut tx, door, me, &orgs, &mut entries).await?;
             journal::commit(self, tx, call, entries, Joined { user, invites }).await
         })
     }
 
     /// Whoever was sent the secret says no, without an account; what sleeps on it ends too.
     pub async fn decline_by_secret(&self, call: &Call, secret: &Secret) -> Result<()> {
-        let door = self.door(secret).await?;
+        let door = self.door_or_repetition(call, secret).await?;
         use_case!(self, call, |tx| {
-            self.lock_waiting(&mut tx, &door).await?;
+            let door = door.as_ref().ok_or(Error::NotFound)?;
+            self.lock_waiting(&mut tx, door).await?;
             let now = tx.moment(&self.db.clock).await?;
             if !store::invites::answer_platform(&mut tx, secret, InviteState::Declined, now).await? {
                 return Err(Error::NotFound);
@@ -142,10 +149,15 @@ impl Registry {
         })
     }
 
-    async fn door(&self, secret: &Secret) -> Result<Door> {
+    /// What the secret opens. The first of several equal requests used it up; the others have no more than
+    /// its answer to find.
+    async fn door_or_repetition(&self, call: &Call, secret: &Secret) -> Result<Option<Door>> {
         let mut conn = self.db.read().await?;
         let now = conn.now(&self.db.clock).await?;
-        open_door(&mut conn, secret, now).await
+        match open_door(&mut conn, secret, now).await {
+            Err(Error::NotFound) if call.replay.is_some() => Ok(None),
+            found => found.map(Some),
+        }
     }
 
     /// Locks the organisations, and the groups in them, whose invites sleep for the address.
