@@ -9,10 +9,12 @@
     reason = "a test that cannot have its database cannot go on"
 )]
 
+pub mod invites;
 pub mod log_ins;
 pub mod orgs;
 pub mod people;
 pub mod race;
+pub mod stage;
 
 use std::{
     ops::Deref,
@@ -129,6 +131,15 @@ impl Database {
         match self.engine {
             Engine::Sqlite => format!("x'{}'", id.as_simple()),
             Engine::Postgres => format!("'{id}'::uuid"),
+        }
+    }
+
+    /// Bytes as they are written in such a statement.
+    pub fn bytes(&self, bytes: &[u8]) -> String {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        match self.engine {
+            Engine::Sqlite => format!("x'{hex}'"),
+            Engine::Postgres => format!("'\\x{hex}'::bytea"),
         }
     }
 

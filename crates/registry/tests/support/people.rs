@@ -11,7 +11,7 @@ use std::{
 
 use registry::{
     Actor, Call, Clock, Dir, GroupId, JsonObject, MemberRef, NewMember, OrgId, PageQuery, Password,
-    ProfileId, Registry, Role, Secret, UserId, Within,
+    ProfileId, Registry, Role, Secret, Settings, UserId, Within,
     groups::NewGroup,
     identity::{orgs::NewOrg, tokens::NewToken},
     profiles::NewProfile,
@@ -61,7 +61,15 @@ pub async fn world(engine: Engine) -> World {
 
 /// The same with a clock of the test's own.
 pub async fn world_at(engine: Engine, clock: Clock) -> World {
-    let opened = super::registry(engine, clock).await;
+    world_with(engine, clock, |_| {}).await
+}
+
+/// The same, set up otherwise.
+pub async fn world_with(engine: Engine, clock: Clock, change: impl FnOnce(&mut Settings)) -> World {
+    let database = super::fresh(engine).await;
+    let mut settings = super::settings(&database, clock);
+    change(&mut settings);
+    let opened = Opened { registry: Registry::open(settings).await.unwrap(), database };
     let email = address("root");
     let password = Password::try_from(Secret::new(PASSWORD)).unwrap();
     opened.ensure_root(email.clone(), Some(password)).await.unwrap().unwrap();
