@@ -239,3 +239,6 @@ pub(crate) fn wake(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod model;

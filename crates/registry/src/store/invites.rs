@@ -236,17 +236,17 @@ fn ids(invites: &[InviteId]) -> impl Iterator<Item = Arg> {
 /// sleep on others of the same invitee to the same organisation.
 pub(crate) async fn groups_concerned(conn: &mut Conn, facts: &InviteFacts) -> Result<Vec<GroupId>> {
     let mut sql = Sql::new(
-        "SELECT DISTINCT i.group_id FROM org_invites o JOIN dormant_group_invites d ON d.org_invite_id = o.id \
-         JOIN group_invites i ON i.id = d.group_invite_id WHERE o.id = ",
+        "SELECT DISTINCT i.group_id FROM dormant_group_invites d JOIN group_invites i ON i.id = d.group_invite_id \
+         WHERE d.org_invite_id IN (SELECT id FROM org_invites WHERE id = ",
     );
     sql.bind(Arg::Id(facts.id.uuid()));
-    sql.push(" OR o.id IN (SELECT org_invite_id FROM platform_invites WHERE id = ")
-        .bind(Arg::Id(facts.id.uuid()))
-        .push(")");
+    sql.push(" UNION ALL SELECT org_invite_id FROM platform_invites WHERE id = ")
+        .bind(Arg::Id(facts.id.uuid()));
     if let (Some(org), Some(invitee)) = (facts.org, facts.invitee) {
-        sql.push(" OR (o.state = 'pending' AND o.org_id = ").bind(Arg::Id(org.uuid()));
-        sql.push(" AND o.invitee_id = ").bind(Arg::Id(invitee.uuid())).push(")");
+        sql.push(" UNION ALL SELECT id FROM org_invites WHERE state = 'pending' AND org_id = ");
+        sql.bind(Arg::Id(org.uuid())).push(" AND invitee_id = ").bind(Arg::Id(invitee.uuid()));
     }
+    sql.push(")");
     let found: Vec<(GroupId,)> = sql.fetch_all(conn).await?;
     Ok(found.into_iter().map(|(id,)| id).collect())
 }

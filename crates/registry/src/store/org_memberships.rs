@@ -239,10 +239,12 @@ async fn revoke_invites(
     let now = tx.now();
     let mut sql = Sql::new("SELECT id FROM org_invites WHERE state = 'pending' AND org_id = ");
     sql.bind(org.clone()).push(" AND expires_at > ").bind(Arg::Time(now));
-    sql.push(" AND (inviter_id IN (").bind_all(ids(leaving));
+    sql.push(" AND inviter_id IN (").bind_all(ids(leaving));
     // By address: one that sleeps has no invitee, and would let them in again just so.
-    sql.push(") OR invitee_email IN (SELECT email FROM users WHERE id IN (").bind_all(ids(leaving));
-    sql.push("))) ORDER BY id");
+    sql.push(") UNION SELECT id FROM org_invites WHERE state = 'pending' AND org_id = ").bind(org.clone());
+    sql.push(" AND expires_at > ").bind(Arg::Time(now));
+    sql.push(" AND invitee_email IN (SELECT email FROM users WHERE id IN (").bind_all(ids(leaving));
+    sql.push(")) ORDER BY id");
     let invites: Vec<(InviteId,)> = sql.fetch_all(tx).await?;
     let invites: Vec<InviteId> = invites.into_iter().map(|(id,)| id).collect();
     let (ended, sleepers) = super::invites::end_orgs(tx, &invites, InviteState::Revoked).await?;

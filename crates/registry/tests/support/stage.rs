@@ -235,7 +235,7 @@ impl Stage {
     /// Writes all of it.
     pub async fn set(&mut self) -> Arc<World> {
         for table in
-            [ORGS, ORG_MEMBERS, GROUPS, MEMBERS, USERS, ORG_INVITES, PLATFORM, GROUP_INVITES, LINKS, JOURNAL]
+            [USERS, ORGS, ORG_MEMBERS, GROUPS, MEMBERS, ORG_INVITES, PLATFORM, GROUP_INVITES, LINKS, JOURNAL]
         {
             let Some((_, rows)) = self.rows.iter().find(|(name, _)| *name == table) else { continue };
             let rows: Vec<_> = rows.iter().map(|row| format!("({row})")).collect();

@@ -115,7 +115,7 @@ pub(crate) async fn past_due(tx: &mut Tx, now: Timestamp, most: i64) -> Result<[
     ];
     for (kind, query) in found.iter_mut().zip(queries) {
         let mut sql = Sql::new(query);
-        sql.bind(Arg::Time(now)).push(" ORDER BY id LIMIT ").bind(Arg::Int(most));
+        sql.bind(Arg::Time(now)).push(" ORDER BY expires_at, id LIMIT ").bind(Arg::Int(most));
         kind.extend(sql.fetch_all::<(InviteId,)>(tx).await?.into_iter().map(|(id,)| id));
     }
     Ok(found)

@@ -176,7 +176,7 @@ pub(crate) async fn list(
             condition.push(" AND v.kind = ").bind(Arg::Text(kind.as_str().to_owned()));
         }
         None => {
-            condition.push(" AND (v.kind <> 'platform' OR v.org_invite_id IS NULL)");
+            condition.push(" AND v.listed = 1");
         }
     }
     // True, and there to bind the cursor to the caller.
