@@ -12,7 +12,7 @@ use super::{
     form::Form,
     next::Next,
     notice::Notice,
-    offer::{Item, Offer},
+    offer::{Address, Item, Offer},
     page, see_other, sentence,
     visitor::Person,
 };
@@ -84,7 +84,7 @@ struct Answered {
 #[derive(Template)]
 #[template(path = "pages/invitation-unknown.html")]
 struct Unknown {
-    email: String,
+    email: Address,
     here: Option<Next>,
 }
 
@@ -196,7 +196,7 @@ async fn shown(app: &App, person: &Person, id: &str, next: Option<Next>, said: S
 /// The same for what somebody else was sent and what nobody was.
 fn unknown(me: &User, id: &str) -> Answer {
     let here = Next::parse(&format!("/invitations/{id}"));
-    page(StatusCode::NOT_FOUND, &Unknown { email: me.email.to_string(), here })
+    page(StatusCode::NOT_FOUND, &Unknown { email: Address(me.email.clone()), here })
 }
 
 async fn view(app: &App, person: &Person, me: &User, invite: &Invite) -> Result<View> {

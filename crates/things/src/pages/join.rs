@@ -189,7 +189,8 @@ async fn way_in(
         None if has_account => Way::LogIn,
         None => Way::MakeAccount {
             email: Box::new(Field::email(email.as_str(), wrong).fixed()),
-            password: Box::new(Field::new_password(wrong).focused(true)),
+            // A browser would begin here, past who invites to what.
+            password: Box::new(Field::new_password(wrong).focused(wrong.at("password").is_some())),
         },
     };
     Ok(Some(Join {

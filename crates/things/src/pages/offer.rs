@@ -2,14 +2,14 @@
 
 use askama::Template;
 use askama::filters::HtmlSafe;
-use registry::{Invite, InviteId, InviteKind, InviteMode, Role, Timestamp};
+use registry::{Invite, InviteId, InviteKind, InviteMode, Role, Timestamp, text::Email};
 use time::{OffsetDateTime, macros::format_description};
 
 /// What somebody is invited to, by whom, as what and until when.
 #[derive(Template)]
 #[template(path = "pages/offer.html")]
 pub(super) struct Offer {
-    inviter: Option<String>,
+    inviter: Option<Address>,
     org: Option<String>,
     group: Option<String>,
     part: Option<Part>,
@@ -17,13 +17,27 @@ pub(super) struct Offer {
     groups: Vec<Along>,
     joins_at_once: bool,
     /// Who it is for, where that is not whoever reads it.
-    invitee: Option<String>,
+    invitee: Option<Address>,
     /// How it stands, where the page does not say it otherwise.
     state: Option<&'static str>,
 }
 
 /// Its own template escapes what has to be.
 impl HtmlSafe for Offer {}
+
+/// An e-mail address, which is best broken before its host where it is too long for a line.
+#[derive(Template)]
+#[template(source = "<bdi>{{ self.parts().0 }}@<wbr>{{ self.parts().1 }}</bdi>", ext = "html")]
+pub(super) struct Address(pub(super) Email);
+
+/// Its own template escapes what has to be.
+impl HtmlSafe for Address {}
+
+impl Address {
+    fn parts(&self) -> (&str, &str) {
+        self.0.as_str().rsplit_once('@').unwrap_or_default()
+    }
+}
 
 /// A group that comes along.
 struct Along {
@@ -43,7 +57,7 @@ impl Offer {
             })
             .collect();
         Self {
-            inviter: invite.inviter_email.as_ref().map(ToString::to_string),
+            inviter: invite.inviter_email.clone().map(Address),
             org: invite.org_name.clone(),
             group: invite.group_name.clone(),
             part: Part::of(invite),
@@ -62,13 +76,12 @@ impl Offer {
 
     /// As somebody reads it whom it is not for.
     pub(super) fn seen_by_others(self, invite: &Invite, state: &'static str) -> Self {
-        let invitee = invite.invitee_email.as_ref().map(ToString::to_string);
-        Self { invitee, state: Some(state), ..self }
+        Self { invitee: invite.invitee_email.clone().map(Address), state: Some(state), ..self }
     }
 
     /// Who invites; nobody by name, once the account is gone.
     pub(super) fn inviter(&self) -> &str {
-        self.inviter.as_deref().unwrap_or("whoever invited you")
+        self.inviter.as_ref().map_or("whoever invited you", |address| address.0.as_str())
     }
 
     /// Where it leads.
@@ -103,6 +116,16 @@ impl Part {
         self.role.as_str()
     }
 
+    /// The same within a sentence.
+    pub(super) fn one(&self) -> &'static str {
+        match self.role {
+            Role::Viewer => "a viewer",
+            Role::Editor => "an editor",
+            Role::Admin => "an admin",
+            Role::Owner => "an owner",
+        }
+    }
+
     /// What comes with it.
     pub(super) fn may(&self) -> &'static str {
         match (self.kind, self.role) {
@@ -111,7 +134,7 @@ impl Part {
             (InviteKind::Group, Role::Admin) => {
                 "may create, change and delete its things and profiles, and say who is in it"
             }
-            (InviteKind::Org | InviteKind::Platform, Role::Viewer) => "may see it and the groups they are in",
+            (InviteKind::Org | InviteKind::Platform, Role::Viewer) => "may see it and their own groups",
             (InviteKind::Org | InviteKind::Platform, Role::Editor) => "may also make groups in it",
             (InviteKind::Org | InviteKind::Platform, Role::Admin) => {
                 "may change it, make groups in it and say who is in it"
@@ -137,7 +160,8 @@ impl When {
 
 impl std::fmt::Display for When {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let form = format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
+        let form =
+            format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute]\u{a0}UTC");
         let moment = OffsetDateTime::from_unix_timestamp(self.0.millis().div_euclid(1_000));
         let text = moment.ok().and_then(|moment| moment.format(&form).ok());
         f.write_str(text.as_deref().unwrap_or_default())
@@ -176,8 +200,8 @@ mod tests {
     #[test]
     fn moments_are_written_out() {
         let when = |text| When(Timestamp::parse(text).unwrap()).to_string();
-        assert_eq!(when("2026-01-08T00:00:00Z"), "8 January 2026, 00:00 UTC");
-        assert_eq!(when("2026-11-23T12:13:20.999Z"), "23 November 2026, 12:13 UTC");
+        assert_eq!(when("2026-01-08T00:00:00Z"), "8 January 2026, 00:00\u{a0}UTC");
+        assert_eq!(when("2026-11-23T12:13:20.999Z"), "23 November 2026, 12:13\u{a0}UTC");
         assert_eq!(When(Timestamp::from_millis(i64::MAX)).to_string(), "");
     }
 }

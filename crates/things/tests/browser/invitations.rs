@@ -129,6 +129,7 @@ async fn hostile_names_do_nothing() {
     assert_eq!(browser.text(".list li:nth-child(2) b").await, names[2]);
     browser.fill("#password", NEW).await;
     browser.click("form:not(.second) button").await;
+    browser.text("form[action$='/accept'] button").await;
     for path in ["invitations", &format!("invitations/{invite}")] {
         browser.open(&format!("{site}/{path}")).await;
         assert!(!browser.has_dialog().await, "{path}");
@@ -142,7 +143,7 @@ async fn hostile_names_do_nothing() {
 }
 
 /// Every page about invitations. With new people each time, because invitations are answered once.
-pub async fn tour(server: &Running, browser: &Browser, look: &mut impl AsyncFnMut(&str)) {
+pub(crate) async fn tour(server: &Running, browser: &Browser, look: &mut impl AsyncFnMut(&str)) {
     static TURN: AtomicUsize = AtomicUsize::new(0);
     let turn = TURN.fetch_add(1, Ordering::Relaxed);
     let site = format!("http://{}", server.address);

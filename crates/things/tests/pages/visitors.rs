@@ -88,7 +88,7 @@ async fn send(server: &Running, row: &Row, cookie: &str) -> Reply {
     }
 }
 
-pub async fn comes_with_what_every_page_does(server: &Running, operation: &str, reply: &Reply) {
+pub(crate) async fn comes_with_what_every_page_does(server: &Running, operation: &str, reply: &Reply) {
     for (name, value) in [("x-content-type-options", "nosniff"), ("cache-control", "no-store")] {
         assert_eq!(reply.header(name), value, "{operation}");
     }

@@ -46,7 +46,8 @@ pub async fn get(server: &Running, path: &str, cookie: &str) -> Reply {
 /// The page's text without its marks, in one line.
 pub fn text(reply: &Reply) -> String {
     let mut text = String::new();
-    for part in reply.text.split('<') {
+    // Where a word may be broken is none of its text.
+    for part in reply.text.replace("<wbr>", "").split('<') {
         text.push_str(part.split_once('>').map_or(part, |(_, text)| text));
         text.push(' ');
     }

@@ -230,8 +230,8 @@ impl Browser {
     }
 
     /// Chromium's own protocol, for what WebDriver has no word for.
-    async fn devtools(&self, command: &str, parameters: Value) {
-        self.post("/goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await;
+    async fn devtools(&self, command: &str, parameters: Value) -> Value {
+        self.post("/goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
     }
 
     pub async fn prefer(&self, scheme: &str) {
@@ -244,9 +244,14 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
     }
 
+    /// All of the page, not only what the window shows of it.
     pub async fn screenshot(&self, file: &Path) {
-        let picture = self.get("/screenshot").await;
-        std::fs::write(file, STANDARD.decode(picture.as_str().unwrap()).unwrap()).unwrap();
+        let size = "const page = document.documentElement; return [page.scrollWidth, page.scrollHeight]";
+        let size = self.evaluate(size).await;
+        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1 });
+        let parameters = json!({ "captureBeyondViewport": true, "clip": clip });
+        let picture = self.devtools("Page.captureScreenshot", parameters).await;
+        std::fs::write(file, STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()).unwrap();
     }
 }
 
