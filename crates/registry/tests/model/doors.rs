@@ -192,9 +192,8 @@ impl World {
                 let own = self.right(asker, Object::Group(*group)).filter(|right| right.org == org);
                 grants(own.map(|right| right.role), *role)
             };
-            verdicts.push(if !seen.insert(new.address) {
-                Verdict::Invalid("email")
-            } else if account.is_some_and(|person| !self.people[person].enabled) {
+            let shut_out = account.is_some_and(|person| !self.people[person].enabled);
+            verdicts.push(if !seen.insert(new.address) || shut_out {
                 Verdict::Invalid("email")
             } else if account.is_some_and(|person| self.orgs[&org].members.contains_key(&person)) {
                 Verdict::Clash(ConflictKind::AlreadyMember)

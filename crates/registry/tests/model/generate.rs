@@ -52,7 +52,7 @@ const REQUESTS: &[(u64, Make)] = &[
     (10, |w, d| Op::List(list(w, d))),
 ];
 
-type Make = fn(&World, &mut Dice) -> Op;
+pub type Make = fn(&World, &mut Dice) -> Op;
 
 /// The command that a seed stands for in this world.
 pub fn command(world: &World, seed: u64) -> Command {

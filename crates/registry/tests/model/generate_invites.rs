@@ -5,13 +5,14 @@ use registry::{InviteKind, InviteMode, InviteState, Role};
 use super::{
     commands::{ADDRESSES, Address, Id, List, Listed, Op, Person, Place, ROOT, Who},
     dice::Dice,
+    generate::Make,
     invites::Invite,
     inviting::{Inbox, Inviting, NewInvite},
     reference::World,
 };
 
 /// How often each kind of request comes.
-pub const INVITING: &[(u64, fn(&World, &mut Dice) -> Op)] = &[
+pub const INVITING: &[(u64, Make)] = &[
     (9, to_org),
     (7, to_group),
     (2, |w, d| asked(Inviting::ToPlatform { address: stranger(w, d), invite: w.next })),

@@ -1,11 +1,11 @@
 //! Sequences that chance seldom makes, each with how its last command must end.
 
-use registry::{ConflictKind, InviteState, Role};
+use registry::{ConflictKind, InviteMode, InviteState, Role};
 
 use super::{
     commands::{By, Command, Op, Place, Who},
     invites::{HOUR, PAUSE},
-    inviting::Inviting,
+    inviting::{Inviting, NewInvite},
     reference::{DAY, Refusal},
 };
 
@@ -43,6 +43,13 @@ pub fn sequences() -> Vec<Sequence> {
     let mut in_the_end = again_and_again.clone();
     again_and_again.push(to_second(400));
     in_the_end.extend([Command::Advance { millis: HOUR }, to_second(400)]);
+    let once_more = NewInvite {
+        address: 5,
+        role: Role::Viewer,
+        groups: vec![(22, Role::Editor)],
+        mode: InviteMode::Ask,
+        path: None,
+    };
     let demote = |place, person| by(2, Op::ChangeRoles { place, changes: vec![(person, Role::Viewer)] });
     vec![
         (
@@ -103,6 +110,24 @@ pub fn sequences() -> Vec<Sequence> {
                 accept(171),
             ],
             conflict(ConflictKind::InviteClosed(InviteState::Revoked)),
+        ),
+        (
+            "what has expired stands in nobody's way, though no sweep has been by",
+            vec![
+                Command::Advance { millis: 7 * DAY + 1 },
+                asked(1, Inviting::ToPlatform { address: 8, invite: 300 }),
+                asked(2, Inviting::ToOrg { org: 11, invites: vec![once_more], partial: false, first: 310 }),
+                asked(
+                    1,
+                    Inviting::ToGroup {
+                        group: 22,
+                        invites: vec![(4, Role::Viewer)],
+                        partial: false,
+                        first: 320,
+                    },
+                ),
+            ],
+            None,
         ),
         (
             "what has expired is not revoked",

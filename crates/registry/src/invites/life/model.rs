@@ -451,11 +451,11 @@ impl State {
     }
 }
 
-/// All states, with the steps between them; or what is broken, and the way there.
-fn explore(
-    with: With,
-    commits: Commits,
-) -> Result<(Vec<State>, Vec<(u32, u32)>), (&'static str, Vec<State>)> {
+/// All states, and the steps between them.
+type Explored = (Vec<State>, Vec<(u32, u32)>);
+
+/// All that can happen; or what is broken, and the way there.
+fn explore(with: With, commits: Commits) -> Result<Explored, (&'static str, Vec<State>)> {
     let beginning = State { db: Db::beginning(), mailing: false };
     let mut numbers = HashMap::from([(beginning.clone(), 0u32)]);
     let mut states = vec![beginning];
