@@ -78,7 +78,10 @@ impl Registry {
             Ok(accepted) => accepted,
             Err(Refusal::Closed(state)) => return Err(closed(state)),
             Err(Refusal::Void(kind)) => {
-                store::invites::end_groups(tx, &[invite.id], InviteState::Revoked).await?;
+                // Shutting its inviter out revokes an invite without waiting for the place's locks.
+                if store::invites::end_groups(tx, &[invite.id], InviteState::Revoked).await?.is_empty() {
+                    return Err(closed(store::invites::view(tx, permit, now).await?.state));
+                }
                 return Ok((vec![on(permit, "invite.revoked", &invite)], Answered::Void(kind)));
             }
         };
@@ -110,7 +113,11 @@ impl Registry {
             Err(Refusal::Closed(state)) => return Err(closed(state)),
             Err(Refusal::Void(kind)) => {
                 let mut entries = vec![on(permit, "invite.revoked", &invite)];
-                let (_, sleepers) = store::invites::end_orgs(tx, &[invite.id], InviteState::Revoked).await?;
+                let (ended, sleepers) =
+                    store::invites::end_orgs(tx, &[invite.id], InviteState::Revoked).await?;
+                if ended.is_empty() {
+                    return Err(closed(store::invites::view(tx, permit, now).await?.state));
+                }
                 entries.extend(ended_sleepers(permit, "invite.revoked", &sleepers));
                 return Ok((entries, Answered::Void(kind)));
             }
