@@ -69,6 +69,7 @@ impl Registry {
     ) -> Result<(Vec<Entry>, Answered)> {
         let now = tx.moment(&self.db.clock).await?;
         let invite = store::invites::view(tx, permit, now).await?;
+        lock::users_shared(tx, &[invite.inviter_id]).await?;
         let standing = Standing {
             inviter: access::roles_of(tx, invite.inviter_id, &[group]).await?.get(&group).copied(),
             member: store::memberships::is_member(tx, permit, group).await?,
@@ -103,6 +104,7 @@ impl Registry {
     ) -> Result<(Vec<Entry>, Answered)> {
         let now = tx.moment(&self.db.clock).await?;
         let invite = store::invites::view(tx, permit, now).await?;
+        lock::users_shared(tx, &[invite.inviter_id]).await?;
         let standing = Standing {
             inviter: access::roles_of(tx, invite.inviter_id, &[org]).await?.get(&org).copied(),
             member: store::org_memberships::is_member(tx, permit, org).await?,
@@ -156,6 +158,8 @@ impl Registry {
         let mut entries: Vec<Entry> =
             due.into_iter().map(|(id, group)| expired(id, Some(org), Some(group))).collect();
         let already = store::invites::already(tx, permit.actor(), &groups, now).await?;
+        let inviters: Vec<UserId> = sleepers.iter().map(|sleeper| sleeper.inviter).collect();
+        lock::users_shared(tx, &inviters).await?;
         let mut roles: BTreeMap<UserId, BTreeMap<GroupId, Role>> = BTreeMap::new();
         for sleeper in sleepers {
             if let btree_map::Entry::Vacant(unknown) = roles.entry(sleeper.inviter) {

@@ -143,6 +143,16 @@ pub(crate) async fn users(tx: &mut Tx, ids: &[UserId]) -> Result<()> {
     )
 }
 
+/// Keeps accounts as they are while something rests on what their owners may do: nobody is shut out
+/// between the look and the change.
+pub(crate) async fn users_shared(tx: &mut Tx, ids: &[UserId]) -> Result<()> {
+    lock!(
+        tx,
+        "SELECT 1 FROM users WHERE id = ANY($1) ORDER BY id FOR SHARE",
+        ids.iter().map(|id| id.uuid()).collect()
+    )
+}
+
 /// Keeps the platform's administrators as they are, until one of them is changed.
 pub(crate) async fn platform_admins(tx: &mut Tx) -> Result<()> {
     match tx.engine() {

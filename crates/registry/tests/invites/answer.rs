@@ -176,7 +176,7 @@ async fn narrower_tokens_do_not_answer() {
         assert_eq!(told(s.decline_invite(&reading.call(), invite).await), "Scope");
         let bound = s.by_token(&s.max, true, Some(Within::Org(s.org))).await;
         assert_eq!(told(s.view_invite(&bound.call(), invite).await), "NotFound");
-        assert_eq!(told(s.accept_invite(&bound.call(), invite).await), "Scope");
+        assert_eq!(told(s.accept_invite(&bound.call(), invite).await), "NotFound");
         // An admin's token for the group does what admins do, one for another group does not.
         let here = s.by_token(&s.adam, true, Some(Within::Group(s.red))).await;
         let there = s.by_token(&s.adam, true, Some(Within::Group(s.blue))).await;

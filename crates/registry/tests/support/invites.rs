@@ -316,7 +316,8 @@ const NEVER: &[(&str, &str)] = &[
 /// Looks over all rows.
 pub async fn audit(world: &World) {
     for finding in world.doctor().await.unwrap() {
-        let aside = ["name search", "clock"].contains(&finding.subject);
+        // Nobody sends mails here, while days pass.
+        let aside = ["name search", "clock", "mail"].contains(&finding.subject);
         assert!(finding.severity == Severity::Fine || aside, "{finding:?}");
     }
     let number = async |sql: &str| world.opened.database.number(sql).await;
