@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use registry::{
-    ConflictKind, Error, InviteMode, Invited, NewGroupInvite, NewOrgInvite, Role, text::RedirectPath,
+    ConflictKind, Error, GroupId, InviteMode, Invited, NewGroupInvite, NewOrgInvite, Role, text::RedirectPath,
 };
 
 use crate::support::{
