@@ -68,7 +68,7 @@ async fn people_see_what_they_received_and_sent() {
             let (s, query) = (&s, &query);
             async move { s.list_received_invites(&call, whose, &InviteFilter::default(), query).await }
         };
-        assert_eq!(received(&s.gus, &s.gus).await.unwrap().items, [invite.clone()]);
+        assert_eq!(received(&s.gus, &s.gus).await.unwrap().items, std::slice::from_ref(&invite));
         assert_eq!(ids(received(&s.root, &s.gus).await), [invite.id]);
         for by in [&s.adam, &s.owner, &s.stranger, &s.max] {
             assert_eq!(told(received(by, &s.gus).await), "NotFound");
