@@ -3,7 +3,7 @@
 //! Each takes the locks of where the invite leads before it reads anything: so of all who come at once
 //! one wins, and the inviter's role, the invitee's membership and the invite are seen as they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use serde::{Deserialize, Serialize};
 
@@ -149,8 +149,8 @@ impl Registry {
         let already = store::invites::already(tx, permit.actor(), &groups, now).await?;
         let mut roles: BTreeMap<UserId, BTreeMap<GroupId, Role>> = BTreeMap::new();
         for sleeper in sleepers {
-            if !roles.contains_key(&sleeper.inviter) {
-                roles.insert(sleeper.inviter, access::roles_of(tx, sleeper.inviter, &groups).await?);
+            if let btree_map::Entry::Vacant(first) = roles.entry(sleeper.inviter) {
+                first.insert(access::roles_of(tx, sleeper.inviter, &groups).await?);
             }
         }
         let fates = life::wake(
@@ -205,7 +205,7 @@ impl Registry {
             let permit: InvitePermit<Withdraw> = access::withdrawal(&mut tx, call, id).await?;
             let now = tx.moment(&self.db.clock).await?;
             let invite = store::invites::view(&mut tx, &permit, now).await?;
-            if invite.state != InviteState::Pending {
+            if invite.state != InviteState::Pending && !planted!("I15: an answered invite is taken back") {
                 return Err(closed(invite.state));
             }
             let entries = end(&mut tx, &permit, &invite, InviteState::Revoked).await?;
@@ -418,6 +418,9 @@ fn joined(
 }
 
 fn not_too_soon(mailed: &[Timestamp], now: Timestamp) -> Result<()> {
+    if planted!("I13: an invite is mailed again at once") {
+        return Ok(());
+    }
     let wait = match mailed {
         [last, ..] if now.since(*last) < InviteLimits::RESEND_PAUSE => {
             last.after(InviteLimits::RESEND_PAUSE).since(now)

@@ -321,6 +321,9 @@ fn one_to_org(
 }
 
 fn too_often(lately: i64) -> bool {
+    if planted!("I13: an address is invited without end") {
+        return false;
+    }
     usize::try_from(lately).unwrap_or(0) >= InviteLimits::PER_PAIR
 }
 

@@ -65,7 +65,12 @@ pub(crate) async fn end_groups(
     let mut ended = Vec::new();
     for chunk in invites.chunks(MOST_ROWS) {
         let mut sql = Sql::new("UPDATE group_invites SET state = ");
-        sql.bind(Arg::Text(state.as_str().to_owned())).push(" WHERE state = 'pending' AND id IN (");
+        sql.bind(Arg::Text(state.as_str().to_owned()));
+        sql.push(if planted!("I15: an answered invite is taken back") {
+            " WHERE id IN ("
+        } else {
+            " WHERE state = 'pending' AND id IN ("
+        });
         sql.bind_all(ids(chunk)).push(") RETURNING id, group_id");
         ended.extend(sql.fetch_all::<(InviteId, GroupId)>(tx).await?);
         link_gone(tx, chunk).await?;
