@@ -6,6 +6,7 @@
 mod bench;
 mod debian;
 mod deny;
+mod planted;
 mod postgres;
 mod process;
 mod test;
@@ -22,6 +23,7 @@ type Chore = (&'static str, &'static str, fn(Vec<OsString>) -> Result<()>);
 const CHORES: &[Chore] = &[
     ("test", "run every test on SQLite and PostgreSQL: [--sqlite-only] [-- ARGS FOR CARGO TEST]", test::run),
     ("bench", "measure the release build on both engines: [--quick] [--verbose] [--plans]", bench::run),
+    ("planted", "take rules out, one at a time, and see that their tests fail", planted::run),
     ("tidy", "check the house's rules over the source", tidy::run),
     ("deny", "check dependencies: advisories (THINGS_ADVISORY_DB), licences, bans, sources", deny::run),
 ];
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
     let Some((_, _, run)) = CHORES.iter().find(|(chore, ..)| name == **chore) else {
         eprintln!("usage: cargo xtask <chore>");
         for (chore, about, _) in CHORES {
-            eprintln!("  {chore:<6} {about}");
+            eprintln!("  {chore:<7} {about}");
         }
         return ExitCode::FAILURE;
     };

@@ -238,6 +238,7 @@ impl TryFrom<&str> for RedirectPath {
         let path = text.strip_prefix('/').filter(|rest| !rest.starts_with('/') && rest.chars().all(plain));
         match path {
             Some(rest) if rest.len() <= 128 => Ok(Self(text.to_owned())),
+            _ if planted!("I13: a path leads anywhere") => Ok(Self(text.to_owned())),
             _ => Err(TextError::NotAPath),
         }
     }

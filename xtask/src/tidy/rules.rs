@@ -1,6 +1,7 @@
 //! Rules that look at one line, one manifest or one list of names at a time.
 
 use super::Finding;
+use crate::planted;
 
 /// Ends of names that say nothing about what the thing is.
 const BANNED_SUFFIXES: &[&str] = &["Manager", "Handler", "Service", "Util", "Helper", "Base", "Impl"];
@@ -94,6 +95,20 @@ pub(super) fn things_dependencies(file: &str, manifest: &str) -> Vec<Finding> {
                 file,
                 line,
                 format!("`{name}` belongs to crates/registry: add a use case there and call it"),
+            )
+        })
+        .collect()
+}
+
+/// Whatever is planted in the code is in the list of `cargo xtask planted`, or nobody would notice it.
+pub(super) fn unlisted_faults(file: &str, text: &str) -> Vec<Finding> {
+    planted::in_source(text)
+        .filter(|(_, fault)| !planted::is_listed(fault))
+        .map(|(line, fault)| {
+            Finding::new(
+                file,
+                line,
+                format!("list `{fault}` in xtask/src/planted.rs, with a test that fails"),
             )
         })
         .collect()

@@ -87,6 +87,9 @@ pub(crate) async fn withdrawal(conn: &mut Conn, call: &Call, id: InviteId) -> Re
     let (user, facts) = located(conn, call, id).await?;
     let mine = personal(user, |user| facts.inviter == user);
     let found = permit(conn, user, facts, mine).await;
+    if planted!("I12: only the inviter takes an invite back") && !mine {
+        return Err(Error::NotFound);
+    }
     // The invitee sees it, so it is not hidden from them; they decline instead.
     if matches!(found, Err(Error::NotFound)) && personal(user, |user| facts.invitee == Some(user)) {
         return Err(Error::Forbidden(Denial::Role));

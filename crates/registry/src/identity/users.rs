@@ -15,7 +15,10 @@ use crate::{
     json::JsonObject,
     page::{Page, PageQuery},
     secret::Secret,
-    store::{self, lock},
+    store::{
+        self, lock,
+        lock::{GroupLock, OrgLock},
+    },
     text::{Email, SearchText},
     version::{Expect, Version},
 };
@@ -287,6 +290,12 @@ impl Registry {
         use_case!(self, call, |tx| {
             let permit: PlatformPermit = access::admission(call, id)?;
             let account: AccountPermit = permit.account(id);
+            let (orgs, groups) = match status {
+                UserStatus::Disabled => store::invites::places_of_sent(&mut tx, &account).await?,
+                UserStatus::Enabled => Default::default(),
+            };
+            lock::orgs(&mut tx, &orgs, OrgLock::Share).await?;
+            lock::groups(&mut tx, &groups, GroupLock::Members).await?;
             lock::platform_admins(&mut tx).await?;
             lock::users(&mut tx, &[id]).await?;
             let user = store::users::get(&mut tx, &account).await?;
@@ -305,7 +314,11 @@ impl Registry {
             let changes = Changes::default().field("status", &user.status, &status);
             let mut entries = vec![Entry::about(account.via(), action, Subject::user(id)).with(changes)];
             if status == UserStatus::Disabled {
-                // What they sent must not work on the day they are enabled again either.
+                // What they sent must not work on the day they are enabled again either. They send nothing
+                // more while their row is locked, but may have until then.
+                if store::invites::places_of_sent(&mut tx, &account).await? != (orgs, groups) {
+                    return Err(Error::Collision);
+                }
                 let revoked = store::invites::revoke_sent(&mut tx, &account).await?;
                 let ids = revoked.into_iter().map(crate::ids::InviteId::uuid);
                 let places = store::invites::places(&mut tx, ids).await?;

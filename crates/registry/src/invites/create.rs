@@ -67,8 +67,7 @@ impl Registry {
             lock::org(&mut tx, org, OrgLock::Change).await?;
             let permit: Permit<Administer, OrgId> = access::permit(&mut tx, call, org).await?;
             lock::groups(&mut tx, &groups, GroupLock::Members).await?;
-            let inviter = call.user()?.id();
-            alone(&mut tx, call).await?;
+            let inviter = lock_inviter(&mut tx, call).await?;
             let now = tx.moment(&self.db.clock).await?;
             let grantable = access::grantable(&mut tx, call, &permit, &groups).await?;
             let mut entries = self.expire_pairs_in_org(&mut tx, &permit, &emails, now).await?;
@@ -125,8 +124,7 @@ impl Registry {
             lock::org_of_group(&mut tx, group).await?;
             lock::groups(&mut tx, &[group], GroupLock::Members).await?;
             let permit: Permit<Administer, GroupId> = access::permit(&mut tx, call, group).await?;
-            let inviter = call.user()?.id();
-            alone(&mut tx, call).await?;
+            let inviter = lock_inviter(&mut tx, call).await?;
             let now = tx.moment(&self.db.clock).await?;
 
             let accounts = by_email(store::members::accounts_of(&mut tx, &permit, &emails).await?);
@@ -199,8 +197,7 @@ impl Registry {
     ) -> Result<Invite> {
         use_case!(self, call, |tx| {
             let permit = access::platform(call, true)?;
-            let inviter = call.user()?.id();
-            alone(&mut tx, call).await?;
+            let inviter = lock_inviter(&mut tx, call).await?;
             let now = tx.moment(&self.db.clock).await?;
             if store::users::account_by_email(&mut tx, email).await?.is_some() {
                 return Err(Error::conflict(ConflictKind::EmailTaken));
@@ -263,12 +260,12 @@ impl Registry {
     }
 }
 
-/// Whoever invites does so one request at a time, so that limits hold, and is still who they were after
-/// the locks were waited for: somebody shut out meanwhile leaves no invites behind.
-async fn alone(tx: &mut Tx, call: &Call) -> Result<()> {
+/// Nobody sends two requests' invites at once, so that limits hold; and whoever was shut out while the locks
+/// were waited for sends none.
+async fn lock_inviter(tx: &mut Tx, call: &Call) -> Result<UserId> {
     let user = call.user()?;
     lock::users(tx, &[user.id()]).await?;
-    if store::sessions::holds(tx, user).await? { Ok(()) } else { Err(Error::Unauthenticated) }
+    if store::sessions::holds(tx, user).await? { Ok(user.id()) } else { Err(Error::Unauthenticated) }
 }
 
 /// The groups of each invite are named once and not for ownership; all together are bounded.
@@ -335,6 +332,9 @@ fn one_to_org(
 }
 
 fn too_often(lately: i64) -> bool {
+    if planted!("I13: an address is invited without end") {
+        return false;
+    }
     usize::try_from(lately).unwrap_or(0) >= InviteLimits::PER_PAIR
 }
 

@@ -65,7 +65,7 @@ impl InviteState {
 
 /// Whether the moment of expiry has come: it is no part of the invite's life any more.
 fn past_due(expires_at: Option<Timestamp>, now: Timestamp) -> bool {
-    planted!("I8: expiry is not looked at") == false && expires_at.is_none_or(|end| end <= now)
+    !planted!("I8: expiry is not looked at") && expires_at.is_none_or(|end| end <= now)
 }
 
 /// Whether somebody with this role may give `role` by an invite: as an admin, up to their own, and
@@ -126,6 +126,9 @@ impl Pending {
         expires_at: Option<Timestamp>,
     ) -> Result<Self, InviteState> {
         match (state, role) {
+            (_, Some(role)) if planted!("I5: the change of state is not guarded") => {
+                Ok(Self { role, expires_at })
+            }
             (InviteState::Pending, Some(role)) => Ok(Self { role, expires_at }),
             (InviteState::Pending, None) => Err(InviteState::Revoked),
             (state, _) => Err(state),

@@ -139,6 +139,27 @@ async fn who_is_shut_out_invites_nobody_any_more() {
     }
 }
 
+/// The request came while they still were somebody, and waited for their row.
+#[tokio::test]
+async fn who_is_shut_out_meanwhile_invites_nobody() {
+    for engine in engines() {
+        let s = scene(engine).await;
+        let id = s.opened.database.literal(s.adam.id.uuid());
+        let shut_out = format!(
+            "UPDATE users SET status = 'disabled' WHERE id = {id}; DELETE FROM sessions WHERE user_id = {id}"
+        );
+        let (call, new) = (s.adam.call(), [to_org(&s.gus.email, &[], InviteMode::Ask)]);
+        let rows = s.rows().await;
+        let held = s.opened.database.hold(&shut_out).await;
+        let (asked, ()) = tokio::join!(s.create_org_invites(&call, s.org, &new, false), async {
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            held.commit().await;
+        });
+        assert_eq!(told(asked), "Unauthenticated");
+        assert_eq!(s.rows().await, rows);
+    }
+}
+
 /// A lower role takes nothing back by itself: whether it is enough is asked when the invite is accepted.
 #[tokio::test]
 async fn who_is_demoted_and_raised_again_has_invited_all_the_same() {

@@ -167,6 +167,15 @@ pub enum Held {
 }
 
 impl Held {
+    /// Commits it.
+    pub async fn commit(self) {
+        match self {
+            Self::Sqlite(mut conn) => sqlx::raw_sql("COMMIT").execute(&mut conn).await.map(drop),
+            Self::Postgres(mut conn) => sqlx::raw_sql("COMMIT").execute(&mut conn).await.map(drop),
+        }
+        .unwrap();
+    }
+
     /// Rolls it back.
     pub async fn release(self) {
         match self {

@@ -1,6 +1,8 @@
 //! How invites end without a yes, and with them what sleeps on them: in the same transaction, guarded by the
 //! state before.
 
+use std::collections::BTreeSet;
+
 use super::{MOST_ROWS, ids};
 use crate::{
     access::{AccountPermit, Administer, Answer, InvitePermit, Own, Permit},
@@ -63,7 +65,12 @@ pub(crate) async fn end_groups(
     let mut ended = Vec::new();
     for chunk in invites.chunks(MOST_ROWS) {
         let mut sql = Sql::new("UPDATE group_invites SET state = ");
-        sql.bind(Arg::Text(state.as_str().to_owned())).push(" WHERE state = 'pending' AND id IN (");
+        sql.bind(Arg::Text(state.as_str().to_owned()));
+        sql.push(if planted!("I15: an answered invite is taken back") {
+            " WHERE id IN ("
+        } else {
+            " WHERE state = 'pending' AND id IN ("
+        });
         sql.bind_all(ids(chunk)).push(") RETURNING id, group_id");
         ended.extend(sql.fetch_all::<(InviteId, GroupId)>(tx).await?);
         link_gone(tx, chunk).await?;
@@ -189,6 +196,20 @@ pub(crate) async fn due_in_group(
         .bind_all(people.iter().map(|id| Arg::Id(id.uuid())))
         .push(") ORDER BY id");
     Ok(sql.fetch_all::<(InviteId,)>(tx).await?.into_iter().map(|(id,)| id).collect())
+}
+
+/// The organisations and groups that a person's pending invites lead to, to take their locks by.
+pub(crate) async fn places_of_sent(
+    tx: &mut Tx,
+    account: &AccountPermit,
+) -> Result<(Vec<OrgId>, Vec<GroupId>)> {
+    let mut sql =
+        Sql::new("SELECT DISTINCT org_id, group_id FROM invites WHERE state = 'pending' AND inviter_id = ");
+    sql.bind(Arg::Id(account.user().uuid()));
+    let found: Vec<(Option<OrgId>, Option<GroupId>)> = sql.fetch_all(tx).await?;
+    let orgs: BTreeSet<OrgId> = found.iter().filter_map(|(org, _)| *org).collect();
+    let groups: BTreeSet<GroupId> = found.iter().filter_map(|(_, group)| *group).collect();
+    Ok((orgs.into_iter().collect(), groups.into_iter().collect()))
 }
 
 /// Revokes what a person who is shut out has sent, with what sleeps on it. Answers all that ended.

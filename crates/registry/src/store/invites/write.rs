@@ -157,6 +157,7 @@ pub(crate) async fn answer_org(
     _: Accepted,
     now: Timestamp,
 ) -> Result<bool> {
+    let now = if planted!("I8: expiry is not looked at") { Timestamp::from_millis(0) } else { now };
     let changed = rows!(
         tx,
         sqlx::query("UPDATE org_invites SET state = 'accepted' WHERE id = $1 AND state = 'pending' AND expires_at > $2")
@@ -173,6 +174,7 @@ pub(crate) async fn answer_group(
     _: Accepted,
     now: Timestamp,
 ) -> Result<bool> {
+    let now = if planted!("I8: expiry is not looked at") { Timestamp::from_millis(0) } else { now };
     let guarded = if planted!("I5: the change of state is not guarded") {
         "UPDATE group_invites SET state = 'accepted' WHERE id = $1 AND expires_at > $2"
     } else {
