@@ -132,7 +132,8 @@ impl World {
         self.invites_that(|invite| same(invite) && lately(invite)).len() >= InviteLimits::PER_PAIR
     }
 
-    fn within_limits(
+    /// What is sent again counts like what is sent; what ended asleep never was.
+    pub fn within_limits(
         &self,
         inviter: Person,
         new: usize,
@@ -141,10 +142,13 @@ impl World {
         let asleep = |invite: &Invite| invite.sleeps_on.is_some();
         let there = self.open_invites(|invite| here(invite) && !asleep(invite)).len();
         let sent = self.invites_that(|invite| {
-            let counts = !asleep(invite) && invite.carries.is_none();
+            let never = invite.kind == InviteKind::Group && invite.expires_at.is_none();
+            let counts = !never && invite.carries.is_none();
             counts && invite.inviter == inviter && invite.created_at > self.now - HOUR
         });
-        if there + new > OPEN as usize || sent.len() + new > PER_HOUR as usize {
+        let again = self.resent.get(&inviter).map(Vec::as_slice).unwrap_or_default();
+        let again = again.iter().filter(|at| **at > self.now - HOUR).count();
+        if there + new > OPEN as usize || sent.len() + again + new > PER_HOUR as usize {
             return Err(Refusal::TooMany);
         }
         Ok(())

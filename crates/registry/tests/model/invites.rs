@@ -371,6 +371,8 @@ impl World {
         if mails.iter().any(|at| self.now - at < PAUSE) || mails.len() >= InviteLimits::PER_PAIR {
             return Err(Refusal::TooMany);
         }
+        self.within_limits(asker.person, 1, |_| false)?;
+        self.resent.entry(asker.person).or_default().push(self.now);
         for other in pair {
             let now = self.now;
             let other = self.invites.get_mut(&other).unwrap();

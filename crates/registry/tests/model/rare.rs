@@ -35,7 +35,7 @@ pub fn sequences() -> Vec<Sequence> {
     let mut reminders = vec![Command::Advance { millis: PAUSE }];
     for number in (300..350).step_by(10) {
         again_and_again.extend([to_second(number), asked(2, Inviting::Revoke { invite: number })]);
-        reminders.push(asked(2, Inviting::Resend { invite: 211, secret: number }));
+        reminders.push(asked(1, Inviting::Resend { invite: 211, secret: number }));
         reminders.push(Command::Advance { millis: PAUSE });
     }
     // The last reminder is one too many, with the first mail.

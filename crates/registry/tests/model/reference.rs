@@ -190,6 +190,8 @@ pub struct World {
     pub touched: BTreeSet<Object>,
     /// When each person was told that a key is taken; a restart forgives.
     pub told: BTreeMap<Person, Vec<i64>>,
+    /// When each person sent invites again.
+    pub resent: BTreeMap<Person, Vec<i64>>,
     /// Whether the refusal of this command leaves something behind.
     pub lasting: bool,
     /// How many commands it has seen.
@@ -225,6 +227,7 @@ impl World {
             history: BTreeMap::new(),
             touched: BTreeSet::new(),
             told: BTreeMap::new(),
+            resent: BTreeMap::new(),
             lasting: false,
             steps: 0,
             last: Step {
