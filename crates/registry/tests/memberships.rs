@@ -413,12 +413,16 @@ async fn what_a_membership_carried_ends_with_it() {
         let database = &world.opened.database;
         let literal = |id: UserId| database.literal(id.uuid());
         let nobody = "NULL".to_owned();
+        let later = match database.engine {
+            support::Engine::Sqlite => "4102444800000",
+            support::Engine::Postgres => "'2100-01-01T00:00:00Z'",
+        };
         let invite = |n: u128, group: GroupId, invitee: String, inviter: String, state: &str| {
             let id = database.literal(sqlx::types::Uuid::from_u128(n));
             let group = database.literal(group.uuid());
             format!(
-                "INSERT INTO group_invites (id, invitee_id, inviter_id, group_id, invitee_role, state) \
-                 VALUES ({id}, {invitee}, {inviter}, {group}, 'viewer', '{state}');"
+                "INSERT INTO group_invites (id, invitee_id, inviter_id, group_id, invitee_role, state, expires_at) \
+                 VALUES ({id}, {invitee}, {inviter}, {group}, 'viewer', '{state}', {later});"
             )
         };
         let link = |n: u128| {

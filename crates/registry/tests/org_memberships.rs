@@ -214,10 +214,14 @@ async fn leaving_takes_the_groups_along_and_leaves_no_group_without_owner() {
         world.admit(third, &[(&editor, Role::Viewer)]).await;
         let invite = |n: u8, group: GroupId, invitee: Option<&Person>, inviter: &Person| {
             let database = &world.opened.database;
+            let later = match database.engine {
+                support::Engine::Sqlite => "4102444800000",
+                support::Engine::Postgres => "'2100-01-01T00:00:00Z'",
+            };
             let invitee = invitee.map_or("NULL".to_owned(), |person| database.literal(person.id.uuid()));
             format!(
-                "INSERT INTO group_invites (id, invitee_id, inviter_id, group_id, invitee_role, state) VALUES \
-                 ({}, {invitee}, {}, {}, 'viewer', 'pending')",
+                "INSERT INTO group_invites (id, invitee_id, inviter_id, group_id, invitee_role, state, expires_at) VALUES \
+                 ({}, {invitee}, {}, {}, 'viewer', 'pending', {later})",
                 database.literal(sqlx::types::Uuid::from_u128(u128::from(n))),
                 database.literal(inviter.id.uuid()),
                 database.literal(group.uuid()),
