@@ -200,12 +200,10 @@ pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
     answer: T,
 ) -> Result<T> {
     let ids = store::journal::append(&mut tx, call, &entries).await?;
-    if registry.outbox.open {
-        let told: Vec<Uuid> =
-            entries.iter().filter(|entry| entry.supersedes()).map(|entry| entry.subject.id).collect();
-        store::mails::withdraw(&mut tx, &told).await?;
-    }
     let letters = if registry.outbox.open {
+        let superseded: Vec<Uuid> =
+            entries.iter().filter(|entry| entry.supersedes()).map(|entry| entry.subject.id).collect();
+        store::mails::withdraw(&mut tx, &superseded).await?;
         mail::seal(&registry.keyring, &registry.ids, tx.now(), &entries, &ids)?
     } else {
         Vec::new()

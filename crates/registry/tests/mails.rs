@@ -12,7 +12,7 @@ mod support;
 use std::{collections::HashSet, time::Duration};
 
 use registry::{
-    Clock, MemberRef, NewMember, Registry, Role, RoleChange, Timestamp,
+    Clock, InviteMode, Invited, MemberRef, NewMember, NewOrgInvite, Registry, Role, RoleChange, Timestamp,
     mail::{GIVE_UP, Letter, Mail, Place, Refused},
     text::Email,
 };
@@ -148,6 +148,45 @@ async fn leaving_an_organisation_is_one_mail_whatever_becomes_of_its_groups() {
         told(&world).await;
         world.remove_org_members(&bob.call(), org, &[bob.id]).await.unwrap();
         assert!(told(&world).await.is_empty(), "who leaves knows");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_to_be_sent_about_an_invite_is_taken_back_with_it() {
+    for engine in engines() {
+        let (world, clock) = world(engine).await;
+        let (ada, bob) = (world.person("ada").await, world.person("bob").await);
+        let org = world.org(&ada).await;
+        let invite = async |email: &Email| {
+            let new = NewOrgInvite {
+                email: email.clone(),
+                role: Role::Viewer,
+                groups: Vec::new(),
+                mode: InviteMode::Ask,
+                redirect_path: None,
+            };
+            match world.create_org_invites(&ada.call(), org, &[new], false).await.unwrap().remove(0) {
+                Invited::Made(invite) => invite.id,
+                refused => panic!("{refused:?}"),
+            }
+        };
+        // Nobody has sent the first mail when the second is written, with a secret in place of the first.
+        let stranger = Email::try_from("eve@example.com").unwrap();
+        let id = invite(&stranger).await;
+        clock.advance(2 * MINUTE);
+        world.resend_invite(&ada.call(), id).await.unwrap();
+        assert_eq!(told(&world).await, ["eve invite"], "the newer alone");
+
+        clock.advance(2 * MINUTE);
+        world.resend_invite(&ada.call(), id).await.unwrap();
+        world.revoke_invite(&ada.call(), id).await.unwrap();
+        assert!(told(&world).await.is_empty(), "nothing about what was withdrawn");
+
+        let id = invite(&bob.email).await;
+        let other = invite(&Email::try_from("flo@example.com").unwrap()).await;
+        world.decline_invite(&bob.call(), id).await.unwrap();
+        assert_eq!(told(&world).await, ["flo invite"], "and nothing else is taken back");
+        world.revoke_invite(&ada.call(), other).await.unwrap();
     }
 }
 

@@ -79,7 +79,7 @@ impl Registry {
             Ok(accepted) => accepted,
             Err(Refusal::Closed(state)) => return Err(closed(state)),
             Err(Refusal::Void(kind)) => {
-                // Shutting its inviter out revokes an invite without waiting for the place's locks.
+                // Time ends invites without waiting for the place's locks.
                 if store::invites::end_groups(tx, &[invite.id], InviteState::Revoked).await?.is_empty() {
                     return Err(closed(store::invites::view(tx, permit, now).await?.state));
                 }
