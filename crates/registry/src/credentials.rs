@@ -2,12 +2,15 @@
 //! thing it names.
 //!
 //! Invariant: one value names at most one thing, whether as key, external key or previous key,
-//! because all of them share the primary key of `credential_index`. Nothing outside of this file
-//! and its SQL knows how the look-up works.
+//! because all of them share the primary key of `credential_index`. Nothing outside of this module
+//! and its SQL knows how the look-up works, nor that there is a cache.
 
+mod cache;
+mod device;
+mod fence;
 pub(crate) mod probes;
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::atomic, time::Duration};
 
 use crate::{
     Registry,
@@ -22,6 +25,10 @@ use crate::{
     things::{CreatedThing, Thing},
     version::Expect,
 };
+
+pub use device::{Asker, Device, Front, Place};
+pub(crate) use device::{Devices, Known};
+pub(crate) use fence::Mark;
 
 /// Custom keys: at least 16 bytes, because a key is all a device has.
 pub const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=512;
@@ -139,23 +146,20 @@ pub enum Readback {
     Never,
 }
 
-/// What the index says of a verifier.
-pub(crate) struct Known {
-    pub(crate) thing: ThingId,
-    pub(crate) kind: IndexedAs,
-}
-
 /// In what role a value stands in the index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum IndexedAs {
+pub enum IndexedAs {
+    /// The thing's key.
     Key,
+    /// Its external key.
     External,
     /// Rotated away; valid until its `not_after`.
     Previous,
 }
 
 impl IndexedAs {
-    pub(crate) fn as_str(self) -> &'static str {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Key => "key",
             Self::External => "external",
@@ -169,37 +173,6 @@ impl IndexedAs {
 }
 
 impl Registry {
-    /// Which thing a credential names. Every failure is the same [`Error::NotFound`].
-    pub async fn identify(&self, kind: CredentialKind, credential: &Secret) -> Result<ThingId> {
-        self.look_up(kind, credential).await?.ok_or(Error::NotFound)
-    }
-
-    /// Makes an actor of a thing that shows its credential.
-    pub async fn authenticate_thing(&self, kind: CredentialKind, credential: &Secret) -> Result<Actor> {
-        self.look_up(kind, credential).await?.map(Actor::Thing).ok_or(Error::Unauthenticated)
-    }
-
-    async fn look_up(&self, kind: CredentialKind, credential: &Secret) -> Result<Option<ThingId>> {
-        let text = credential.expose();
-        let plausible = match kind {
-            // A typing mistake or a guess at a generated key costs no query.
-            CredentialKind::Internal if text.starts_with(Prefix::ThingKey.as_str()) => {
-                credential.is_well_formed(Prefix::ThingKey)
-            }
-            CredentialKind::Internal => KEY_BYTES.contains(&text.len()),
-            CredentialKind::External => EXTERNAL_KEY_BYTES.contains(&text.len()),
-        };
-        if !plausible {
-            return Ok(None);
-        }
-        let verifier = self.keyring.verifier(credential);
-        let mut conn = self.db.read().await?;
-        let known = store::credentials::find(&mut conn, &self.db.clock, &verifier).await?;
-        Ok(known
-            .filter(|known| (known.kind == IndexedAs::External) == (kind == CredentialKind::External))
-            .map(|known| known.thing))
-    }
-
     /// The metadata of the thing that calls.
     pub async fn own_metadata(&self, call: &Call) -> Result<JsonObject> {
         let Actor::Thing(thing) = call.actor() else { return Err(Error::Unauthenticated) };

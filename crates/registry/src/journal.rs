@@ -15,6 +15,7 @@ use crate::{
     access::{self, Action, Permit, Review, Target, Via},
     actor::Call,
     clock::Timestamp,
+    credentials::Mark,
     error::{Error, Result},
     ids::{GroupId, InviteId, OrgId, ProfileId, SessionId, ThingId, TokenId, UserId},
     json::JsonObject,
@@ -122,6 +123,8 @@ pub(crate) struct Entry {
     pub(crate) subject: Subject,
     /// As JSON text.
     pub(crate) changes: Option<String>,
+    /// Whether only what devices do not depend on has changed.
+    described: bool,
     /// Who is written to because of it.
     pub(crate) letters: Vec<(Email, Letter)>,
 }
@@ -134,12 +137,30 @@ impl Entry {
         subject: Subject,
     ) -> Self {
         let (org, group) = permit.place();
-        Self { org: Some(org), group, via: permit.via(), action, subject, changes: None, letters: Vec::new() }
+        Self {
+            org: Some(org),
+            group,
+            via: permit.via(),
+            action,
+            subject,
+            changes: None,
+            described: false,
+            letters: Vec::new(),
+        }
     }
 
     /// About something outside of organisations.
     pub(crate) fn about(via: Via, action: &'static str, subject: Subject) -> Self {
-        Self { org: None, group: None, via, action, subject, changes: None, letters: Vec::new() }
+        Self {
+            org: None,
+            group: None,
+            via,
+            action,
+            subject,
+            changes: None,
+            described: false,
+            letters: Vec::new(),
+        }
     }
 
     /// Places it in an organisation that has only just been made.
@@ -165,9 +186,27 @@ impl Entry {
 
     #[must_use]
     pub(crate) fn with(mut self, changes: Changes) -> Self {
+        const DESCRIPTIONS: [&str; 3] = ["name", "description", "metadata"];
+        self.described =
+            !changes.is_empty() && changes.0.keys().all(|field| DESCRIPTIONS.contains(&field.as_str()));
         // Cannot fail: it is text in a map already.
         self.changes = (!changes.is_empty()).then(|| serde_json::to_string(&changes.0).unwrap_or_default());
         self
+    }
+
+    /// What of devices' authentication may have changed. Made from the entry, so that no change can
+    /// forget it.
+    pub(crate) fn marks(&self) -> Vec<Mark> {
+        let object = Mark::Object(self.subject.id);
+        match (self.subject.kind, self.action) {
+            ("thing", "thing.created") => vec![Mark::Credentials],
+            ("thing", "thing.key_revealed") => Vec::new(),
+            ("thing" | "profile" | "group", _) if self.described => Vec::new(),
+            ("thing", _) => vec![object, Mark::Credentials],
+            ("profile", "profile.created") | ("group", "group.created") => Vec::new(),
+            ("profile" | "group", _) => vec![object],
+            _ => Vec::new(),
+        }
     }
 
     /// Whether what is still to be mailed about its subject is true no more: an invite that was answered,
@@ -216,7 +255,11 @@ pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
         let sealed = registry.keyring.seal(&replay.name, &record)?;
         store::replay::keep(&mut tx, &replay, &sealed).await?;
     }
-    tx.commit_raw().await?;
+    let marks = tx.take_marks();
+    let committed = tx.commit_raw().await;
+    // Whatever became of it: a commit whose outcome is unknown may have happened.
+    registry.devices.changed(&marks);
+    committed?;
     if !letters.is_empty() {
         registry.outbox.stored();
     }

@@ -83,6 +83,8 @@ pub struct Settings {
     pub clock: Clock,
     /// Whether copies of things' keys are kept.
     pub readback: credentials::Readback,
+    /// How many credentials of devices are kept in memory, about 200 bytes each; 0 for none.
+    pub cached_credentials: usize,
     /// How many days a log-in lasts.
     pub session_days: u32,
     /// Whether anybody may make themselves an account.
@@ -98,8 +100,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults: 10 connections, the machine's clock, keys readable by editors, log-ins that
-    /// last 14 days, no open registration, passwords hashed at full cost, mail kept for a worker.
+    /// The defaults: 10 connections, the machine's clock, keys readable by editors, 200,000 credentials
+    /// in memory, log-ins that last 14 days, no open registration, passwords hashed at full cost, mail kept for a worker.
     pub fn new(database_url: impl Into<String>, keyring: Keyring) -> Self {
         Self {
             database_url: database_url.into(),
@@ -107,6 +109,7 @@ impl Settings {
             keyring,
             clock: Clock::system(),
             readback: credentials::Readback::default(),
+            cached_credentials: 200_000,
             session_days: 14,
             open_registration: false,
             invites: InviteLimits::default(),
@@ -125,6 +128,7 @@ pub struct Registry {
     pub(crate) readback: credentials::Readback,
     pub(crate) identity: identity::Identity,
     pub(crate) invites: InviteLimits,
+    pub(crate) devices: credentials::Devices,
     pub(crate) probes: credentials::probes::Probes,
     pub(crate) outbox: mail::Outbox,
 }
@@ -133,7 +137,7 @@ impl Registry {
     /// Connects, brings the schema up to date, and checks that the keys are this database's.
     pub async fn open(settings: Settings) -> Result<Arc<Self>> {
         let identity = identity::Identity::new(&settings)?;
-        let db = Db::open(&settings.database_url, settings.connections, settings.clock).await?;
+        let db = Db::open(&settings.database_url, settings.connections, settings.clock.clone()).await?;
         let mut tx = db.write().await?;
         store::credentials::check_canary(&mut tx, &settings.keyring).await?;
         if settings.readback == credentials::Readback::Never {
@@ -144,7 +148,7 @@ impl Registry {
             }
         }
         tx.commit_raw().await?;
-        Ok(Self::with(db, identity, settings.keyring, settings.readback, settings.invites, settings.mail))
+        Ok(Self::with(db, identity, settings))
     }
 
     /// Whether a database has our schema, of whichever version; without it there is nothing to examine.
@@ -159,26 +163,28 @@ impl Registry {
     /// keys are checked only where the schema is this program's.
     pub async fn attach(settings: Settings) -> Result<Arc<Self>> {
         let identity = identity::Identity::new(&settings)?;
-        let db = Db::connect(&settings.database_url, settings.connections, settings.clock).await?;
+        let db = Db::connect(&settings.database_url, settings.connections, settings.clock.clone()).await?;
         let applied = store::doctor::newest_migration(&mut db.read().await?).await?;
         if applied == Db::newest_migration() {
             // Rolled back: a database without a canary is left without.
             store::credentials::check_canary(&mut db.write().await?, &settings.keyring).await?;
         }
-        Ok(Self::with(db, identity, settings.keyring, settings.readback, settings.invites, settings.mail))
+        Ok(Self::with(db, identity, settings))
     }
 
-    fn with(
-        db: Db,
-        identity: identity::Identity,
-        keyring: Keyring,
-        readback: credentials::Readback,
-        invites: InviteLimits,
-        mail: bool,
-    ) -> Arc<Self> {
+    fn with(db: Db, identity: identity::Identity, settings: Settings) -> Arc<Self> {
         let probes = credentials::probes::Probes::new(db.clock.clone());
-        let outbox = mail::Outbox::new(mail);
-        Arc::new(Self { db, keyring, ids: Ids::default(), readback, identity, invites, probes, outbox })
+        Arc::new(Self {
+            db,
+            keyring: settings.keyring,
+            ids: Ids::default(),
+            readback: settings.readback,
+            identity,
+            invites: settings.invites,
+            devices: credentials::Devices::new(settings.cached_credentials),
+            probes,
+            outbox: mail::Outbox::new(settings.mail),
+        })
     }
 
     /// What a person calls the database engine: `SQLite` or `PostgreSQL`.

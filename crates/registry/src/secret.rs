@@ -194,6 +194,10 @@ impl Verifier {
     }
 }
 
+/// The HMAC in a verifier, as it is: what the cache knows a credential by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Digest([u8; 32]);
+
 /// The installation's two keys: the pepper makes verifiers, the key-encryption key seals copies.
 /// They live outside the database; a dump without them names no key.
 pub struct Keyring {
@@ -250,10 +254,23 @@ impl Keyring {
 
     /// The verifier of a key or external key.
     pub fn verifier(&self, credential: &Secret) -> Verifier {
+        self.verifier_of(&self.digest(credential))
+    }
+
+    /// The digest of a key or external key: half of the work of a verifier.
+    pub(crate) fn digest(&self, credential: &Secret) -> Digest {
         let mut context = hmac::Context::with_key(&self.pepper);
         context.update(b"thing-credential/1\0");
         context.update(credential.expose().as_bytes());
-        Verifier(format!("h1.{}.{}", self.pepper_id, URL_SAFE_NO_PAD.encode(context.sign())))
+        let mut digest = [0; 32];
+        // Of the same length: HMAC-SHA-256.
+        digest.copy_from_slice(context.sign().as_ref());
+        Digest(digest)
+    }
+
+    /// The verifier with this digest.
+    pub(crate) fn verifier_of(&self, digest: &Digest) -> Verifier {
+        Verifier(format!("h1.{}.{}", self.pepper_id, URL_SAFE_NO_PAD.encode(digest.0)))
     }
 
     /// A keyed digest for anything else that must not be forged or reversed; `purpose` keeps the

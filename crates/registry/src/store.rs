@@ -44,6 +44,7 @@ use sqlx::{
 
 use crate::{
     clock::{Clock, Timestamp},
+    credentials::Mark,
     error::{Error, Result},
 };
 
@@ -162,7 +163,7 @@ impl Db {
                 (Link::PostgresTx(tx), now)
             }
         };
-        Ok(Tx { conn: Conn(link), now })
+        Ok(Tx { conn: Conn(link), now, marks: Vec::new() })
     }
 
     /// Lets go of every connection.
@@ -379,6 +380,8 @@ impl Conn {
 pub(crate) struct Tx {
     conn: Conn,
     now: Timestamp,
+    /// What devices' authentication depends on and this changes.
+    marks: Vec<Mark>,
 }
 
 impl Deref for Tx {
@@ -398,6 +401,16 @@ impl Tx {
     /// The database's clock at the start of the transaction: what expiry is decided by.
     pub(crate) fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Notes what the cache of credentials has to hear of once this is committed.
+    pub(crate) fn mark(&mut self, marks: impl IntoIterator<Item = Mark>) {
+        self.marks.extend(marks);
+    }
+
+    /// What was noted.
+    pub(crate) fn take_marks(&mut self) -> Vec<Mark> {
+        std::mem::take(&mut self.marks)
     }
 
     /// The database's clock at this moment: asked again where locks were waited for meanwhile.

@@ -1,5 +1,6 @@
 //! Things: devices. Each is in exactly one group, on exactly one profile of that group.
 
+pub(crate) mod commands;
 mod metadata;
 
 use std::{collections::HashMap, str::FromStr};

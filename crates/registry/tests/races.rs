@@ -15,7 +15,7 @@ use std::sync::Arc;
 use registry::{
     Call, ConflictKind, Expect, GroupId, JsonObject, MemberRef, NewMember, ProfileId, Role, RoleChange,
     Secret, ThingId,
-    credentials::{CredentialKind, ExternalKey, ThingKey},
+    credentials::{Asker, CredentialKind, ExternalKey, Front, ThingKey},
     groups::{GroupUpdate, NewGroup},
     profiles::{NewProfile, ProfileUpdate},
     text::{Description, GroupName, ProfileName, ThingName},
@@ -85,6 +85,8 @@ impl World {
         .await;
     }
 }
+
+const ASKER: Asker = Asker { front: Front::Http, source: None };
 
 /// V1, M1: two owners at a time try to get rid of each other, or of ownership.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -381,8 +383,8 @@ async fn one_value_names_one_thing() {
                 let refused = Told::Conflict(ConflictKind::CredentialUnavailable);
                 assert!(told.iter().all(|told| [Told::Done, refused].contains(told)), "{told:?}");
                 let value = Secret::new(value);
-                let as_key = world.identify(CredentialKind::Internal, &value).await;
-                let as_external = world.identify(CredentialKind::External, &value).await;
+                let as_key = world.authenticate_device(CredentialKind::Internal, &value, &ASKER).await;
+                let as_external = world.authenticate_device(CredentialKind::External, &value, &ASKER).await;
                 assert!(as_key.is_ok() != as_external.is_ok(), "{as_key:?} {as_external:?}");
             }
         })

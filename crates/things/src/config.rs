@@ -95,6 +95,7 @@ struct Keys {
 #[serde(deny_unknown_fields)]
 struct RawLimits {
     database_connections: u32,
+    cached_credentials: u32,
     connections: u32,
     requests_per_second: u32,
     burst: u32,
@@ -181,6 +182,7 @@ impl Config {
             ("session_days", raw.session_days, 1, 365),
             ("invite_days", raw.invite_days, 1, InviteLimits::MAX_DAYS),
             ("limits.database_connections", limits.database_connections, 2, 1000),
+            ("limits.cached_credentials", limits.cached_credentials, 0, 10_000_000),
             ("limits.connections", limits.connections, 1, 100_000),
             ("limits.burst", limits.burst, 1, 1_000_000),
             ("limits.invites_per_hour", limits.invites_per_hour, 1, 100_000),
@@ -322,6 +324,7 @@ impl Config {
     pub fn registry(&self, keyring: Keyring) -> registry::Settings {
         registry::Settings {
             connections: self.raw.limits.database_connections,
+            cached_credentials: self.raw.limits.cached_credentials as usize,
             readback: match self.raw.keys.readback {
                 ReadbackPolicy::Editor => Readback::Editor,
                 ReadbackPolicy::Never => Readback::Never,

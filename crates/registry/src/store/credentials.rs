@@ -3,29 +3,75 @@
 //! Whoever claims a value writes it into `things` first and into the index second, so that two who
 //! claim the same one wait for each other in the same order.
 
-use super::{Conn, Engine, Tx, conflict::translate, on, rows};
+use std::collections::HashMap;
+
+use sqlx::types::Json;
+
+use super::{
+    Conn, Engine, Tx,
+    conflict::translate,
+    on, rows,
+    sql::{Arg, Sql},
+};
 use crate::{
     access::{Action, Edit, Permit},
-    clock::{Clock, Timestamp},
-    credentials::{IndexedAs, Known},
+    clock::Timestamp,
+    credentials::{IndexedAs, Known, Place},
     error::{Error, Result},
-    ids::ThingId,
+    ids::{GroupId, OrgId, ProfileId, ThingId},
+    json::JsonObject,
+    profiles::ProfileConfig,
     secret::{Keyring, Verifier},
+    things::commands::Position,
 };
 
-/// The one look-up of device authentication: a read of one index entry.
-pub(crate) async fn find(conn: &mut Conn, clock: &Clock, verifier: &Verifier) -> Result<Option<Known>> {
-    let found: Option<(ThingId, String, Option<Timestamp>)> = on!(conn, conn => sqlx::query_as(
-        "SELECT thing_id, kind, not_after FROM credential_index WHERE verifier = $1")
-        .bind(verifier.as_str()).fetch_optional(conn))?;
-    let Some((thing, kind, not_after)) = found else { return Ok(None) };
-    let Some(kind) = IndexedAs::parse(&kind) else { return Ok(None) };
-    if let Some(not_after) = not_after
-        && conn.now(clock).await? >= not_after
-    {
-        return Ok(None);
+/// The one look-up of device authentication: a read of one index entry, and of what hangs on it by
+/// primary keys.
+pub(crate) async fn find(conn: &mut Conn, verifier: &Verifier) -> Result<Option<Known>> {
+    #[derive(sqlx::FromRow)]
+    struct Row {
+        kind: String,
+        not_after: Option<Timestamp>,
+        thing_id: ThingId,
+        r#type: String,
+        profile_id: ProfileId,
+        group_id: GroupId,
+        org_id: OrgId,
+        config: Option<Json<JsonObject>>,
+        disabled_since: Option<Timestamp>,
     }
-    Ok(Some(Known { thing, kind }))
+    let row: Option<Row> = on!(conn, conn => sqlx::query_as(
+        "SELECT c.kind, c.not_after, c.thing_id, t.type, t.profile_id, t.group_id, g.org_id, p.config, d.since AS disabled_since \
+         FROM credential_index c JOIN things t ON t.id = c.thing_id JOIN profiles p ON p.id = t.profile_id \
+         JOIN groups g ON g.id = t.group_id LEFT JOIN disabled_things d ON d.thing_id = t.id WHERE c.verifier = $1")
+        .bind(verifier.as_str()).fetch_optional(conn))?;
+    Ok(row.and_then(|row| {
+        let config = row.config.map(|config| ProfileConfig::stored(config.0));
+        Some(Known {
+            thing: row.thing_id,
+            indexed_as: IndexedAs::parse(&row.kind)?,
+            not_after: row.not_after,
+            kind: row.r#type.parse().ok(),
+            disabled_since: row.disabled_since,
+            place: Place {
+                profile: row.profile_id,
+                group: row.group_id,
+                org: row.org_id,
+                bytes: config.as_ref().map_or(0, |config| config.object().to_text().len() as u64),
+                config,
+            },
+        })
+    }))
+}
+
+/// Where things are, and of what kind; those that do not exist are left out.
+// tidy: no permit, because it tells services which things may command which, and nothing else.
+pub(crate) async fn positions(conn: &mut Conn, things: &[ThingId]) -> Result<HashMap<ThingId, Position>> {
+    let mut sql = Sql::new("SELECT id, group_id, type FROM things WHERE id IN (");
+    sql.bind_all(things.iter().map(|id| Arg::Id(id.uuid()))).push(")");
+    let found: Vec<(ThingId, GroupId, String)> = sql.fetch_all(conn).await?;
+    let position = |(id, group, kind): (_, _, String)| (id, Position { group, kind: kind.parse().ok() });
+    Ok(found.into_iter().map(position).collect())
 }
 
 /// Makes `verifier` the thing's key. The old one becomes the previous key until `not_after`, or goes.

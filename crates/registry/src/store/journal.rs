@@ -27,6 +27,7 @@ pub(crate) async fn append(tx: &mut Tx, call: &Call, entries: &[Entry]) -> Resul
     if entries.is_empty() {
         return Ok(Vec::new());
     }
+    tx.mark(entries.iter().flat_map(Entry::marks));
     let (actor_kind, actor_id) = actor_of(&call.actor);
     let now = tx.now();
     if let [entry] = entries {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 use registry::{
     Actor, Call, Clock, Conflict, Error, GroupId, InviteId, InviteLimits, InviteState, JsonObject, OrgId,
     Password, ProfileId, Registry, Secret, Settings, ThingId, Timestamp, TokenId, UserId, Within,
-    credentials::{CredentialKind, ExternalKey, ThingKey},
+    credentials::{Asker, CredentialKind, ExternalKey, Front, ThingKey},
     secret::Prefix,
     text::Email,
 };
@@ -150,8 +150,9 @@ impl Side {
     /// Shows a credential: both ways of asking agree.
     pub async fn present(&mut self, kind: CredentialKind, key: Key) -> Outcome {
         let secret = self.secret(key);
-        let thing = self.registry.identify(kind, &secret).await.map_err(refusal)?;
-        let actor = self.registry.authenticate_thing(kind, &secret).await.map_err(refusal)?;
+        let asker = Asker { front: Front::Http, source: None };
+        let thing = self.registry.authenticate_device(kind, &secret, &asker).await.map_err(refusal)?.thing;
+        let actor = self.registry.authenticate_thing(kind, &secret, &asker).await.map_err(refusal)?;
         let metadata = self.registry.own_metadata(&Call::new(actor, "device")).await.map_err(refusal)?;
         let row = json!({ "thing": number(thing.uuid()), "metadata": metadata });
         Ok(Answer { rows: vec![row], keys: Vec::new() })

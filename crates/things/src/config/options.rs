@@ -145,6 +145,12 @@ pub(crate) const OPTIONS: &[Opt] = &[
          is kept, and copies that exist are deleted.",
     ),
     number("limits.database_connections", "10", "The most connections to the database: 2 to 1000."),
+    number(
+        "limits.cached_credentials",
+        "200000",
+        "How many devices' credentials are kept in memory, so that checking one again reads nothing: 0 to 10000000, about \
+         200 bytes each.",
+    ),
     number("limits.connections", "1024", "The most client connections at a time; more wait: 1 to 100000."),
     number(
         "limits.requests_per_second",

@@ -65,8 +65,8 @@ async fn identify(
     if kind == CredentialKind::External || !key.is_well_formed(Prefix::ThingKey) {
         app.limits.guess(peer.source())?;
     }
-    match app.registry.identify(kind, &key).await {
-        Ok(thing) => Ok(Out(Identified { id: thing.uuid() })),
+    match app.registry.authenticate_device(kind, &key, &peer.asker()).await {
+        Ok(device) => Ok(Out(Identified { id: device.thing.uuid() })),
         Err(error) => Err(failed(&app, peer.source(), error)),
     }
 }
@@ -94,10 +94,11 @@ async fn own_metadata(State(app): State<App>, peer: Peer, key: DeviceKey) -> Ans
     if !matches!(&key, DeviceKey::Key(key) if key.is_well_formed(Prefix::ThingKey)) {
         app.limits.guess(peer.source())?;
     }
-    let found = match &key {
-        DeviceKey::Key(key) => app.registry.authenticate_thing(CredentialKind::Internal, key).await,
-        DeviceKey::External(key) => app.registry.authenticate_thing(CredentialKind::External, key).await,
+    let (kind, secret) = match &key {
+        DeviceKey::Key(key) => (CredentialKind::Internal, key),
+        DeviceKey::External(key) => (CredentialKind::External, key),
     };
+    let found = app.registry.authenticate_thing(kind, secret, &peer.asker()).await;
     let actor = found.map_err(|error| failed(&app, peer.source(), error).for_things())?;
     let metadata = app.registry.own_metadata(&Call::new(actor, "")).await?;
     Ok(Out(OwnMetadata { metadata }))

@@ -10,7 +10,11 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use registry::{Actor, actor::MAX_HEADER_KEY};
+use registry::{
+    Actor,
+    actor::MAX_HEADER_KEY,
+    credentials::{Asker, Front},
+};
 use uuid::Uuid;
 
 use super::{Problem, problem::kinds};
@@ -61,6 +65,11 @@ impl Default for Peer {
 }
 
 impl Peer {
+    /// Who is told to have asked about a credential.
+    pub(crate) fn asker(self) -> Asker {
+        Asker { front: Front::Http, source: Some(self.ip()) }
+    }
+
     /// Whom the attempts of logging in are counted against.
     pub(crate) fn ip(self) -> std::net::IpAddr {
         self.0.ip().to_canonical()

@@ -1,0 +1,175 @@
+//! What was read of credentials and profiles, kept in memory. [`Fence`] says whether it may still be
+//! true, so that nothing has to be removed for a change to count.
+//!
+//! Bounded twice: credentials by number, profiles' configurations by bytes. Keys are digests, never
+//! credentials.
+
+use std::{
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+
+use quick_cache::{UnitWeighter, Weighter, sync::Cache as Map};
+
+use super::{
+    IndexedAs,
+    device::{Place, Refusal},
+    fence::{Fence, Mark, Seen},
+};
+use crate::{
+    ids::{GroupId, ProfileId, ThingId},
+    secret::Digest,
+    things::ThingType,
+};
+
+/// 1 MB: with a million things, eight share a mark.
+const MARKS: usize = 1 << 17;
+/// Profiles' configurations, in bytes of their JSON text.
+const PLACES: u64 = 32 << 20;
+/// What a profile weighs besides its configuration.
+const PLACE: u64 = 256;
+/// Whatever was read is read again after this long: for changes that somebody made in the database by
+/// hand.
+const LONGEST: Duration = Duration::from_secs(600);
+/// How long it is remembered that a credential let nobody in.
+const REFUSED: Duration = Duration::from_secs(1);
+
+/// What the index says of a credential.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) thing: ThingId,
+    pub(super) group: GroupId,
+    pub(super) profile: ProfileId,
+    pub(super) indexed_as: IndexedAs,
+    pub(super) kind: Option<ThingType>,
+}
+
+impl Held {
+    /// What it depends on. The group too, because it ends with it; its profile is looked at by itself.
+    fn marks(&self) -> [Mark; 2] {
+        [Mark::Object(self.thing.uuid()), Mark::Object(self.group.uuid())]
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Credential {
+    seen: Seen,
+    until: Duration,
+    held: Result<Held, Refusal>,
+}
+
+#[derive(Clone)]
+struct Profile {
+    seen: Seen,
+    until: Duration,
+    place: Arc<Place>,
+}
+
+/// A cached answer.
+pub(super) enum Found {
+    /// Whose it is, where that is, and how long the answer may still be kept.
+    Device(Held, Arc<Place>, Duration),
+    /// It lets nobody in.
+    Refused(Refusal),
+    /// It has to be looked up.
+    Unknown,
+}
+
+/// The cache.
+pub(super) struct Cache {
+    pub(super) fence: Fence,
+    credentials: Map<Digest, Credential, UnitWeighter, BuildHasherDefault<Prefix>>,
+    profiles: Map<ProfileId, Profile, ByBytes>,
+}
+
+impl Cache {
+    /// With room for so many credentials; none is a cache that forgets at once.
+    pub(super) fn new(credentials: usize) -> Self {
+        let most = u64::try_from(credentials).unwrap_or(u64::MAX);
+        Self {
+            fence: Fence::new(MARKS),
+            credentials: Map::with(
+                credentials.min(1_000),
+                most,
+                UnitWeighter,
+                BuildHasherDefault::default(),
+                Default::default(),
+            ),
+            profiles: Map::with_weighter(100, if most == 0 { 0 } else { PLACES }, ByBytes),
+        }
+    }
+
+    /// What is known of a credential at `now`, in time since the start.
+    pub(super) fn find(&self, digest: &Digest, now: Duration) -> Found {
+        let Some(Credential { seen, until, held }) = self.credentials.get(digest) else {
+            return Found::Unknown;
+        };
+        if until <= now {
+            return Found::Unknown;
+        }
+        match held {
+            Err(refusal) if self.fence.holds(seen, &[Mark::Credentials]) => Found::Refused(refusal),
+            Ok(held) if self.fence.holds(seen, &held.marks()) => match self.place(held.profile, now) {
+                Some(place) if place.group == held.group => Found::Device(held, place, until - now),
+                _ => Found::Unknown,
+            },
+            _ => Found::Unknown,
+        }
+    }
+
+    /// The place of a profile, if it is known.
+    pub(super) fn place(&self, profile: ProfileId, now: Duration) -> Option<Arc<Place>> {
+        let found = self.profiles.get(&profile)?;
+        (found.until > now && self.fence.holds(found.seen, &found.place.marks())).then_some(found.place)
+    }
+
+    /// Keeps whose a credential was when it was read at `seen`; `valid` is how much longer it is valid, if
+    /// that is bounded. Answers how long it is kept.
+    pub(super) fn keep(
+        &self,
+        digest: Digest,
+        held: Held,
+        place: &Arc<Place>,
+        (seen, now): (Seen, Duration),
+        valid: Option<Duration>,
+    ) -> Duration {
+        let kept = valid.unwrap_or(LONGEST).min(LONGEST);
+        let until = now.saturating_add(kept);
+        self.credentials.insert(digest, Credential { seen, until, held: Ok(held) });
+        let profile = Profile { seen, until: now.saturating_add(LONGEST), place: Arc::clone(place) };
+        self.profiles.insert(held.profile, profile);
+        kept
+    }
+
+    /// Keeps that a credential let nobody in.
+    pub(super) fn keep_refusal(&self, digest: Digest, refusal: Refusal, (seen, now): (Seen, Duration)) {
+        let until = now.saturating_add(REFUSED);
+        self.credentials.insert(digest, Credential { seen, until, held: Err(refusal) });
+    }
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<ProfileId, Profile> for ByBytes {
+    fn weight(&self, _: &ProfileId, profile: &Profile) -> u64 {
+        PLACE + profile.place.bytes
+    }
+}
+
+/// Digests under the pepper are as good as random, and nobody outside can choose them.
+#[derive(Default)]
+pub(super) struct Prefix(u64);
+
+impl Hasher for Prefix {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk::<8>() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

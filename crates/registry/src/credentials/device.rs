@@ -1,0 +1,246 @@
+//! Authentication: from a credential to the thing that it names and what that needs to talk.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use super::{
+    CredentialKind, EXTERNAL_KEY_BYTES, IndexedAs, KEY_BYTES,
+    cache::{Cache, Found, Held},
+    fence::Mark,
+};
+use crate::{
+    Registry,
+    actor::Actor,
+    clock::Timestamp,
+    error::{Error, Result},
+    ids::{GroupId, OrgId, ProfileId, ThingId},
+    profiles::ProfileConfig,
+    secret::{Digest, Prefix, Secret},
+    store,
+    things::ThingType,
+};
+
+/// A thing that has shown a valid credential.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Which.
+    pub thing: ThingId,
+    /// What kind it is; `None` for a stored value that nothing recognises, which may command nothing.
+    pub kind: Option<ThingType>,
+    /// By which of its credentials.
+    pub credential: IndexedAs,
+    /// Where it is and how it talks.
+    pub place: Arc<Place>,
+    /// How long the answer stays true if nothing changes: until the credential expires, and at most ten
+    /// minutes.
+    pub valid_for: Duration,
+}
+
+/// A profile as its things see it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The profile.
+    pub profile: ProfileId,
+    /// Its group.
+    pub group: GroupId,
+    /// The group's organisation.
+    pub org: OrgId,
+    /// How messages are read and where they go; `None` for nowhere.
+    pub config: Option<ProfileConfig>,
+    /// How long the configuration is as text, in bytes.
+    pub(crate) bytes: u64,
+}
+
+impl Place {
+    pub(super) fn marks(&self) -> [Mark; 2] {
+        [Mark::Object(self.profile.uuid()), Mark::Object(self.group.uuid())]
+    }
+}
+
+/// Through which door a credential came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Front {
+    /// The HTTP API.
+    Http,
+    /// gRPC.
+    Grpc,
+    /// A broker's hook.
+    Hook,
+}
+
+impl Front {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Grpc => "grpc",
+            Self::Hook => "hook",
+        }
+    }
+}
+
+/// Who asks about a credential: for the list of checks that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Asker {
+    /// Through which door.
+    pub front: Front,
+    /// The device's address, or else that of whoever asks for it.
+    pub source: Option<IpAddr>,
+}
+
+/// Why a credential lets nobody in. Whoever shows it is told only that it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Reason {
+    /// Nobody's, as far as is known.
+    Unknown,
+    /// It looks generated, but there is a typing mistake in it.
+    Checksum,
+    /// A previous key after its time.
+    Expired,
+    /// The thing is disabled.
+    Disabled,
+    /// A key shown as an external key, or the other way round.
+    WrongKind,
+}
+
+/// A failed check, as far as it is known whose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Refusal {
+    pub(crate) reason: Reason,
+    pub(crate) thing: Option<ThingId>,
+    /// Since when it is so.
+    pub(crate) since: Option<Timestamp>,
+}
+
+impl Refusal {
+    fn nobodys(reason: Reason) -> Self {
+        Self { reason, thing: None, since: None }
+    }
+}
+
+/// What the index and what hangs on it say of a verifier.
+pub(crate) struct Known {
+    pub(crate) thing: ThingId,
+    pub(crate) indexed_as: IndexedAs,
+    pub(crate) not_after: Option<Timestamp>,
+    pub(crate) kind: Option<ThingType>,
+    pub(crate) disabled_since: Option<Timestamp>,
+    pub(crate) place: Place,
+}
+
+/// What has to do with devices' credentials at run time.
+pub(crate) struct Devices {
+    pub(super) cache: Cache,
+}
+
+impl Devices {
+    pub(crate) fn new(cached_credentials: usize) -> Self {
+        Self { cache: Cache::new(cached_credentials) }
+    }
+
+    /// These changes are committed: whoever asks from now on gets the new state.
+    pub(crate) fn changed(&self, marks: &[Mark]) {
+        self.cache.fence.touch(marks);
+    }
+}
+
+impl Registry {
+    /// The thing that a credential names. Every failure is the same [`Error::NotFound`]; why is noted for
+    /// the administrators of the thing's group.
+    pub async fn authenticate_device(
+        &self,
+        kind: CredentialKind,
+        credential: &Secret,
+        _asker: &Asker,
+    ) -> Result<Device> {
+        self.check(kind, credential).await?.map_err(|_refusal| Error::NotFound)
+    }
+
+    /// Makes an actor of a thing that shows its credential.
+    pub async fn authenticate_thing(
+        &self,
+        kind: CredentialKind,
+        credential: &Secret,
+        asker: &Asker,
+    ) -> Result<Actor> {
+        match self.authenticate_device(kind, credential, asker).await {
+            Ok(device) => Ok(Actor::Thing(device.thing)),
+            Err(Error::NotFound) => Err(Error::Unauthenticated),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn check(&self, kind: CredentialKind, credential: &Secret) -> Result<Result<Device, Refusal>> {
+        if let Err(reason) = plausible(kind, credential) {
+            return Ok(Err(Refusal::nobodys(reason)));
+        }
+        let digest = self.keyring.digest(credential);
+        let now = self.db.clock.uptime();
+        let (held, place, valid_for) = match self.devices.cache.find(&digest, now) {
+            Found::Device(held, place, valid_for) => (held, place, valid_for),
+            Found::Refused(refusal) => return Ok(Err(refusal)),
+            Found::Unknown => match self.look_up(digest, now).await? {
+                Ok(found) => found,
+                Err(refusal) => return Ok(Err(refusal)),
+            },
+        };
+        if (held.indexed_as == IndexedAs::External) != (kind == CredentialKind::External) {
+            let thing = Some(held.thing);
+            return Ok(Err(Refusal { reason: Reason::WrongKind, thing, since: None }));
+        }
+        Ok(Ok(Device { thing: held.thing, kind: held.kind, credential: held.indexed_as, place, valid_for }))
+    }
+
+    /// One read of the index, and of what hangs on it by primary keys.
+    async fn look_up(
+        &self,
+        digest: Digest,
+        now: Duration,
+    ) -> Result<Result<(Held, Arc<Place>, Duration), Refusal>> {
+        let cache = &self.devices.cache;
+        // Noted before anything is read: see `fence.rs`.
+        let moment = (cache.fence.now(), now);
+        let mut conn = self.db.read().await?;
+        let known = store::credentials::find(&mut conn, &self.keyring.verifier_of(&digest)).await?;
+        let refused = |reason, thing, since| {
+            let refusal = Refusal { reason, thing, since };
+            cache.keep_refusal(digest, refusal, moment);
+            Ok(Err(refusal))
+        };
+        let Some(known) = known else { return refused(Reason::Unknown, None, None) };
+        let mut valid = None;
+        if let Some(not_after) = known.not_after {
+            let now = conn.now(&self.db.clock).await?;
+            if not_after <= now {
+                return refused(Reason::Expired, Some(known.thing), Some(not_after));
+            }
+            valid = Some(not_after.since(now));
+        }
+        if let Some(since) = known.disabled_since {
+            return refused(Reason::Disabled, Some(known.thing), Some(since));
+        }
+        let held = Held {
+            thing: known.thing,
+            group: known.place.group,
+            profile: known.place.profile,
+            indexed_as: known.indexed_as,
+            kind: known.kind,
+        };
+        let place = Arc::new(known.place);
+        let kept = cache.keep(digest, held, &place, moment, valid);
+        Ok(Ok((held, place, kept)))
+    }
+}
+
+/// Whether it can be a credential at all. A typing mistake in a generated key, or a guess at one, costs no
+/// query.
+fn plausible(kind: CredentialKind, credential: &Secret) -> Result<(), Reason> {
+    let text = credential.expose();
+    let bytes = match kind {
+        CredentialKind::Internal if text.starts_with(Prefix::ThingKey.as_str()) => {
+            return if credential.is_well_formed(Prefix::ThingKey) { Ok(()) } else { Err(Reason::Checksum) };
+        }
+        CredentialKind::Internal => KEY_BYTES,
+        CredentialKind::External => EXTERNAL_KEY_BYTES,
+    };
+    if bytes.contains(&text.len()) { Ok(()) } else { Err(Reason::Unknown) }
+}
