@@ -8,6 +8,7 @@
 mod cache;
 mod device;
 mod fence;
+pub(crate) mod nodes;
 pub(crate) mod probes;
 
 use std::{str::FromStr, sync::atomic, time::Duration};

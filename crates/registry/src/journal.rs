@@ -256,10 +256,14 @@ pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
         store::replay::keep(&mut tx, &replay, &sealed).await?;
     }
     let marks = tx.take_marks();
+    let told = store::nodes::announce(&mut tx, &marks).await?;
     let committed = tx.commit_raw().await;
     // Whatever became of it: a commit whose outcome is unknown may have happened.
     registry.devices.changed(&marks);
     committed?;
+    if let Some(xid) = told {
+        registry.until_heard(&xid).await;
+    }
     if !letters.is_empty() {
         registry.outbox.stored();
     }

@@ -85,6 +85,9 @@ pub struct Settings {
     pub readback: credentials::Readback,
     /// How many credentials of devices are kept in memory, about 200 bytes each; 0 for none.
     pub cached_credentials: usize,
+    /// How long devices are answered from memory while the database does not answer. Revoking a credential
+    /// takes up to a second and as long as this when another process on the same database is cut off.
+    pub auth_grace: Duration,
     /// How many days a log-in lasts.
     pub session_days: u32,
     /// Whether anybody may make themselves an account.
@@ -110,6 +113,7 @@ impl Settings {
             clock: Clock::system(),
             readback: credentials::Readback::default(),
             cached_credentials: 200_000,
+            auth_grace: Duration::from_secs(1),
             session_days: 14,
             open_registration: false,
             invites: InviteLimits::default(),
@@ -129,6 +133,8 @@ pub struct Registry {
     pub(crate) identity: identity::Identity,
     pub(crate) invites: InviteLimits,
     pub(crate) devices: credentials::Devices,
+    /// What this process calls itself among those on one database.
+    pub(crate) node: uuid::Uuid,
     pub(crate) probes: credentials::probes::Probes,
     pub(crate) outbox: mail::Outbox,
 }
@@ -148,7 +154,7 @@ impl Registry {
             }
         }
         tx.commit_raw().await?;
-        Ok(Self::with(db, identity, settings))
+        Self::with(db, identity, settings)
     }
 
     /// Whether a database has our schema, of whichever version; without it there is nothing to examine.
@@ -169,22 +175,24 @@ impl Registry {
             // Rolled back: a database without a canary is left without.
             store::credentials::check_canary(&mut db.write().await?, &settings.keyring).await?;
         }
-        Ok(Self::with(db, identity, settings))
+        Self::with(db, identity, settings)
     }
 
-    fn with(db: Db, identity: identity::Identity, settings: Settings) -> Arc<Self> {
+    fn with(db: Db, identity: identity::Identity, settings: Settings) -> Result<Arc<Self>> {
         let probes = credentials::probes::Probes::new(db.clock.clone());
-        Arc::new(Self {
+        let alone = !db.is_shared();
+        Ok(Arc::new(Self {
             db,
             keyring: settings.keyring,
             ids: Ids::default(),
             readback: settings.readback,
             identity,
             invites: settings.invites,
-            devices: credentials::Devices::new(settings.cached_credentials),
+            devices: credentials::Devices::new(settings.cached_credentials, alone, settings.auth_grace),
+            node: credentials::nodes::name()?,
             probes,
             outbox: mail::Outbox::new(settings.mail),
-        })
+        }))
     }
 
     /// What a person calls the database engine: `SQLite` or `PostgreSQL`.

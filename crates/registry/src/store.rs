@@ -16,6 +16,7 @@ pub(crate) mod lock;
 pub(crate) mod mails;
 pub(crate) mod members;
 pub(crate) mod memberships;
+pub(crate) mod nodes;
 pub(crate) mod org_memberships;
 pub(crate) mod orgs;
 pub(crate) mod page;

@@ -50,3 +50,26 @@ CREATE TABLE failed_checks (
 );
 
 CREATE INDEX failed_checks_thing_id ON failed_checks (thing_id, id);
+
+-- What several processes on one database tell each other, so that each can keep credentials in memory.
+-- SQLite's database belongs to one process, which has nobody to tell.
+
+-- A row for each process that keeps some: what it has heard of, and how long it may go on without news.
+CREATE TABLE nodes (
+    id          UUID NOT NULL,
+    seen        pg_snapshot NOT NULL,
+    keeps_ms    BIGINT NOT NULL,
+    lease_until TIMESTAMPTZ NOT NULL,
+
+    CONSTRAINT nodes_pkey PRIMARY KEY (id)
+);
+
+-- Objects that authentication depends on and that have changed, by the transaction that changed them:
+-- ids of rows are given out before they are committed, so that a reader going by them would miss some.
+CREATE TABLE revocations (
+    xid    xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    at     TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    object UUID NOT NULL
+);
+
+CREATE INDEX revocations_xid ON revocations (xid);

@@ -6,6 +6,7 @@ use super::{
     CredentialKind, EXTERNAL_KEY_BYTES, IndexedAs, KEY_BYTES,
     cache::{Cache, Found, Held},
     fence::Mark,
+    nodes::Lease,
 };
 use crate::{
     Registry,
@@ -18,6 +19,11 @@ use crate::{
     store,
     things::ThingType,
 };
+
+/// How long the database may take to answer a device.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The same where what is in memory can be answered instead.
+const PATIENCE_IN_GRACE: Duration = Duration::from_millis(200);
 
 /// A thing that has shown a valid credential.
 #[derive(Clone, Debug)]
@@ -130,11 +136,23 @@ pub(crate) struct Known {
 /// What has to do with devices' credentials at run time.
 pub(crate) struct Devices {
     pub(super) cache: Cache,
+    pub(super) lease: Lease,
+    off: bool,
 }
 
 impl Devices {
-    pub(crate) fn new(cached_credentials: usize) -> Self {
-        Self { cache: Cache::new(cached_credentials) }
+    /// `alone` says that the database is this process's only.
+    pub(crate) fn new(cached_credentials: usize, alone: bool, grace: Duration) -> Self {
+        Self {
+            cache: Cache::new(cached_credentials),
+            lease: Lease::new(alone, grace),
+            off: cached_credentials == 0,
+        }
+    }
+
+    /// Whether nothing is kept in memory.
+    pub(super) fn is_off(&self) -> bool {
+        self.off
     }
 
     /// These changes are committed: whoever asks from now on gets the new state.
@@ -175,10 +193,12 @@ impl Registry {
         }
         let digest = self.keyring.digest(credential);
         let now = self.db.clock.uptime();
-        let (held, place, valid_for) = match self.devices.cache.find(&digest, now) {
+        let devices = &self.devices;
+        let known = if devices.lease.holds() { devices.cache.find(&digest, now) } else { Found::Unknown };
+        let (held, place, valid_for) = match known {
             Found::Device(held, place, valid_for) => (held, place, valid_for),
             Found::Refused(refusal) => return Ok(Err(refusal)),
-            Found::Unknown => match self.look_up(digest, now).await? {
+            Found::Unknown => match self.look_up_in_time(digest, now).await? {
                 Ok(found) => found,
                 Err(refusal) => return Ok(Err(refusal)),
             },
@@ -188,6 +208,24 @@ impl Registry {
             return Ok(Err(Refusal { reason: Reason::WrongKind, thing, since: None }));
         }
         Ok(Ok(Device { thing: held.thing, kind: held.kind, credential: held.indexed_as, place, valid_for }))
+    }
+
+    /// If the database does not answer, what is in memory counts for the grace.
+    async fn look_up_in_time(
+        &self,
+        digest: Digest,
+        now: Duration,
+    ) -> Result<Result<(Held, Arc<Place>, Duration), Refusal>> {
+        let devices = &self.devices;
+        let patience = if devices.lease.in_grace() { PATIENCE_IN_GRACE } else { PATIENCE };
+        let looked_up = tokio::time::timeout(patience, self.look_up(digest, now)).await;
+        match looked_up.unwrap_or(Err(Error::Unavailable)) {
+            Err(Error::Unavailable) if devices.lease.in_grace() => match devices.cache.find(&digest, now) {
+                Found::Device(held, place, valid_for) => Ok(Ok((held, place, valid_for))),
+                Found::Refused(_) | Found::Unknown => Err(Error::Unavailable),
+            },
+            answer => answer,
+        }
     }
 
     /// One read of the index, and of what hangs on it by primary keys.

@@ -25,6 +25,18 @@ pub(crate) enum Mark {
     Object(Uuid),
     /// Some credential came to be valid: what was known to be nobody's may be somebody's.
     Credentials,
+    /// All there is.
+    Everything,
+}
+
+impl Mark {
+    /// The object's id, if it is one.
+    pub(crate) fn object(self) -> Option<Uuid> {
+        match self {
+            Self::Object(id) => Some(id),
+            Self::Credentials | Self::Everything => None,
+        }
+    }
 }
 
 /// The counter and the marks.
@@ -32,6 +44,7 @@ pub(crate) struct Fence {
     count: AtomicU64,
     objects: Box<[AtomicU64]>,
     credentials: AtomicU64,
+    everything: AtomicU64,
 }
 
 impl Fence {
@@ -40,6 +53,7 @@ impl Fence {
             count: AtomicU64::new(0),
             objects: (0..marks.max(1)).map(|_| AtomicU64::new(0)).collect(),
             credentials: AtomicU64::new(0),
+            everything: AtomicU64::new(0),
         }
     }
 
@@ -62,17 +76,21 @@ impl Fence {
 
     /// Whether what was read at `seen` and depends on these may still be true.
     pub(crate) fn holds(&self, seen: Seen, marks: &[Mark]) -> bool {
-        marks.iter().all(|mark| self.mark(*mark).load(Ordering::SeqCst) <= seen.0)
+        let since = |mark: &Mark| self.mark(*mark).load(Ordering::SeqCst) <= seen.0;
+        since(&Mark::Everything) && marks.iter().all(since)
     }
 
     fn mark(&self, mark: Mark) -> &AtomicU64 {
-        let Mark::Object(id) = mark else { return &self.credentials };
+        let id = match mark {
+            Mark::Object(id) => id,
+            Mark::Credentials => return &self.credentials,
+            Mark::Everything => return &self.everything,
+        };
         // Ids may come from clients, so that neither end of them is random; a collision is harmless.
         let (high, low) = id.as_u64_pair();
         let mixed = (high ^ low.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let at = usize::try_from(mixed >> 32).unwrap_or(0) % self.objects.len().max(1);
-        // Cannot fail: there is at least one mark, and `at` is less than their number. One mark for all is
-        // as safe.
-        self.objects.get(at).unwrap_or(&self.credentials)
+        // Cannot fail: there is at least one mark, and `at` is less than their number.
+        self.objects.get(at).unwrap_or(&self.everything)
     }
 }
