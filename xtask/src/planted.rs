@@ -112,6 +112,14 @@ const FAULTS: &[(&str, &[Test])] = &[
         ],
     ),
     ("I15: an answered invite is taken back", &[invites("invites::answer::an_invite_ends_once")]),
+    (
+        "T8: a change does not end what is in memory",
+        &[Test {
+            package: "registry",
+            target: "devices",
+            name: "what_is_kept_in_memory_ends_with_what_it_was_made_from",
+        }],
+    ),
 ];
 
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {

@@ -27,7 +27,7 @@ use crate::{
     version::Expect,
 };
 
-pub use device::{Asker, Device, Front, Place};
+pub use device::{Asker, Checks, Device, Front, Place};
 pub(crate) use device::{Devices, Known};
 pub(crate) use fence::Mark;
 

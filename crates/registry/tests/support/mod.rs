@@ -13,6 +13,7 @@ pub mod invites;
 pub mod log_ins;
 pub mod orgs;
 pub mod people;
+pub mod proxy;
 pub mod race;
 pub mod stage;
 
