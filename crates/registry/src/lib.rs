@@ -214,7 +214,8 @@ impl Registry {
         let removed = store::replay::sweep(&mut tx).await?
             + store::credentials::sweep(&mut tx).await?
             + store::sessions::sweep(&mut tx).await?
-            + store::mails::sweep(&mut tx).await?;
+            + store::mails::sweep(&mut tx).await?
+            + store::nodes::sweep(&mut tx).await?;
         tx.commit_raw().await?;
         Ok(removed + ended)
     }

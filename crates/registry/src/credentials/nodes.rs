@@ -33,7 +33,6 @@ const LEASE: Duration = Duration::from_secs(1);
 const PERIOD: Duration = Duration::from_millis(250);
 /// How often the others are told that this node lives if there is nothing else to tell.
 const TELL: Duration = Duration::from_millis(900);
-const TIDY: Duration = Duration::from_secs(60);
 /// The revoker waits this much longer than it has to.
 const MARGIN: Duration = Duration::from_millis(50);
 
@@ -131,7 +130,7 @@ impl Registry {
         let connected = in_time(self.db.feed(self.node, keeps)).await?;
         // Asked only where the database is shared.
         let Some(mut feed) = connected else { return Err(crate::Error::internal("there is no feed")) };
-        let (mut told, mut tidied) = (None::<Instant>, Instant::now());
+        let mut told = None::<Instant>;
         loop {
             heard.take_if(|(_, at)| at.elapsed() > KEPT / 2);
             if heard.is_none() || self.devices.lease.left().is_none() {
@@ -154,10 +153,6 @@ impl Registry {
             if !*in_step {
                 *in_step = true;
                 tracing::info!("in step with the database again");
-            }
-            if tidied.elapsed() >= TIDY {
-                in_time(feed.tidy()).await?;
-                tidied = Instant::now();
             }
             feed.wait(PERIOD).await?;
         }

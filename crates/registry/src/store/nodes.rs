@@ -46,6 +46,22 @@ pub(crate) async fn announce(tx: &mut Tx, marks: &[Mark]) -> Result<Option<Xid>>
     Ok(Some(Xid(xid)))
 }
 
+/// Removes what is over: old revocations, and nodes that went without a word.
+// tidy: no permit, because the program tidies up after itself.
+pub(crate) async fn sweep(tx: &mut Tx) -> Result<u64> {
+    let Engine::Postgres(conn) = tx.engine() else { return Ok(0) };
+    let kept_ms = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
+    let mut removed = 0;
+    for sql in [
+        "DELETE FROM revocations WHERE at < clock_timestamp() - $1 * interval '1 ms'",
+        "DELETE FROM nodes WHERE lease_until < clock_timestamp() - $1 * interval '1 ms'",
+    ] {
+        let done = sqlx::query(sql).bind(kept_ms).execute(&mut *conn).await.map_err(translate)?;
+        removed += done.rows_affected();
+    }
+    Ok(removed)
+}
+
 impl Db {
     /// Whether other nodes than this one have yet to hear of a transaction; if so, how long the most
     /// patient of them goes on without news.
@@ -134,19 +150,6 @@ impl Feed {
         .execute(&mut self.listener)
         .await
         .map_err(translate)?;
-        Ok(())
-    }
-
-    /// Removes what is over: old revocations, and nodes that went without a word.
-    // tidy: no permit, because the program tidies up after itself.
-    pub(crate) async fn tidy(&mut self) -> Result<()> {
-        let kept_ms = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
-        for sql in [
-            "DELETE FROM revocations WHERE at < clock_timestamp() - $1 * interval '1 ms'",
-            "DELETE FROM nodes WHERE lease_until < clock_timestamp() - $1 * interval '1 ms'",
-        ] {
-            sqlx::query(sql).bind(kept_ms).execute(&mut self.listener).await.map_err(translate)?;
-        }
         Ok(())
     }
 
