@@ -247,6 +247,11 @@ impl Registry {
             if invite.kind == InviteKind::Group && invite.dormant {
                 return Err(Error::conflict(ConflictKind::InviteSleeps));
             }
+            let by_secret = invite.dormant || invite.kind == InviteKind::Platform;
+            if by_secret && !self.sends_mail() {
+                // A new secret would end the one that was mailed, and reach nobody.
+                return Err(Error::conflict(ConflictKind::NoMail));
+            }
             let mailed = store::invites::mailed_since(&mut tx, id, now.before(InviteLimits::WINDOW)).await?;
             not_too_soon(&mailed, now)?;
             self.within_limits(&mut tx, permit.actor(), 1, 0, now).await?;
@@ -269,7 +274,7 @@ impl Registry {
                 return Err(closed(store::invites::view(&mut tx, &permit, now).await?.state));
             }
             let invite = Invite { expires_at: Some(expires_at), ..invite };
-            let secret = (invite.dormant || invite.kind == InviteKind::Platform).then_some(&secret);
+            let secret = by_secret.then_some(&secret);
             let entry = written(on(&permit, "invite.resent", &invite), &invite, secret);
             journal::commit(self, tx, call, vec![entry], invite).await
         })

@@ -88,6 +88,7 @@ impl Registry {
                         let member = account.is_some_and(|account| members.contains_key(&account.id));
                         let often = lately.get(&new.email).copied().unwrap_or(0);
                         one_to_org(new, account, member, pending.contains(&new.email), often, &grantable)
+                            .and_then(|invitee| self.reachable(invitee))
                     }
                 });
             }
@@ -208,6 +209,9 @@ impl Registry {
             if due.len() < pending.len() {
                 return Err(Error::conflict(ConflictKind::AlreadyInvited));
             }
+            if !self.sends_mail() {
+                return Err(Error::conflict(ConflictKind::NoMail));
+            }
             let due = store::invites::end_platforms(&mut tx, &due, InviteState::Expired).await?;
             let mut entries: Vec<Entry> = due.into_iter().map(|id| expired(id, None, None)).collect();
             self.within_limits(&mut tx, inviter, 1, 0, now).await?;
@@ -231,6 +235,11 @@ impl Registry {
             entries.push(written(entry, &invite, Some(&secret)));
             journal::commit(self, tx, call, entries, invite).await
         })
+    }
+
+    /// Who has an account that is theirs sees the invite there; everybody else needs the secret in the mail.
+    fn reachable(&self, invitee: Option<UserId>) -> std::result::Result<Option<UserId>, Refused> {
+        if invitee.is_none() && !self.sends_mail() { clash(ConflictKind::NoMail) } else { Ok(invitee) }
     }
 
     /// Refuses more invites than one person may send, or one place may have open. `there` are the

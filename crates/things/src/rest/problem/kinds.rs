@@ -90,6 +90,8 @@ kinds! {
         "Whoever invited may no longer give that role, or you are not in the group's organisation any more. The invite was revoked; ask to be invited again.";
     INVITE_SLEEPS CONFLICT "invite-sleeps", "Invite sleeps",
         "A group's invite that sleeps has no mail of its own: resend the organisation's invite.";
+    NO_MAIL CONFLICT "no-mail", "No mail",
+        "This installation sends no mail (`mail = \"off\"`), so nobody can be invited whose way in is the link in one: only who has an account, with an address that is known to be theirs. An administrator can make one (POST /users).";
     EMAIL_TAKEN CONFLICT "email-taken", "E-mail taken", "An account with this e-mail address exists.";
     TOO_MANY_TOKENS CONFLICT "too-many-tokens", "Too many access tokens",
         "An account can have a limited number of access tokens. Delete one that is no longer used.";
