@@ -42,6 +42,10 @@ const FAULTS: &[(&str, &[Test])] = &[
         "I2: an address need not be proved",
         &[invites("invites::join::an_account_made_beforehand_has_to_show_the_secret")],
     ),
+    (
+        "I2: who is added is taken to have agreed",
+        &[invites("invites::added::their_invites_end_and_the_groups_are_theirs_to_answer")],
+    ),
     ("I3: any role may be given", &[invites("invites::create::nobody_gives_more_than_an_admin_may")]),
     (
         "I4: the inviter's role is that of then",

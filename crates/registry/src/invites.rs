@@ -5,6 +5,7 @@
 //! are the use cases, and an id is no authority: rights are in `access/invites.rs`.
 
 mod answer;
+mod arrive;
 mod create;
 mod drafts;
 mod join;

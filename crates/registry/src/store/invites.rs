@@ -64,13 +64,15 @@ pub(crate) async fn orgs_waiting_for(conn: &mut Conn, email: &Email) -> Result<V
         .bind(email.as_str()).fetch_all(conn))
 }
 
-/// All group invites that sleep on pending invites of this person to this organisation.
-pub(crate) async fn sleepers_of(conn: &mut Conn, org: OrgId, invitee: UserId) -> Result<Vec<Sleeper>> {
-    let found: Vec<(InviteId, GroupId, String, UserId, String)> = on!(conn, conn => sqlx::query_as(
+/// All group invites that sleep on those of these organisation invites that are pending.
+pub(crate) async fn sleepers_of(conn: &mut Conn, org_invites: &[InviteId]) -> Result<Vec<Sleeper>> {
+    let mut sql = Sql::new(
         "SELECT i.id, i.group_id, i.invitee_role, i.inviter_id, o.mode FROM org_invites o \
          JOIN dormant_group_invites d ON d.org_invite_id = o.id JOIN group_invites i ON i.id = d.group_invite_id \
-         WHERE o.org_id = $1 AND o.invitee_id = $2 AND o.state = 'pending' AND i.state = 'pending' AND i.invitee_id IS NULL ORDER BY i.id")
-        .bind(org).bind(invitee).fetch_all(conn))?;
+         WHERE o.state = 'pending' AND i.state = 'pending' AND i.invitee_id IS NULL AND o.id IN (",
+    );
+    sql.bind_all(ids(org_invites)).push(") ORDER BY i.id");
+    let found: Vec<(InviteId, GroupId, String, UserId, String)> = sql.fetch_all(conn).await?;
     Ok(found
         .into_iter()
         .map(|(id, group, role, inviter, mode)| Sleeper {
@@ -81,6 +83,22 @@ pub(crate) async fn sleepers_of(conn: &mut Conn, org: OrgId, invitee: UserId) ->
             mode: InviteMode::parse(&mode).unwrap_or_default(),
         })
         .collect())
+}
+
+/// Pending invites to the organisation of these people, past due or not, with when they end: those that are
+/// theirs to answer, and those that sleep for their address, if they have shown that it is theirs.
+pub(crate) async fn waiting_in_org(
+    conn: &mut Conn,
+    permit: &Permit<Administer, OrgId>,
+    people: &[UserId],
+) -> Result<Vec<(InviteId, UserId, Timestamp)>> {
+    let mut sql = Sql::new(
+        "SELECT o.id, u.id, o.expires_at FROM users u JOIN org_invites o ON o.invitee_email = u.email \
+         WHERE o.state = 'pending' AND (o.invitee_id = u.id OR (o.invitee_id IS NULL AND u.verified_at IS NOT NULL)) AND o.org_id = ",
+    );
+    sql.bind(Arg::Id(permit.target().uuid())).push(" AND u.id IN (");
+    sql.bind_all(people.iter().map(|id| Arg::Id(id.uuid()))).push(") ORDER BY o.id");
+    sql.fetch_all(conn).await
 }
 
 /// The groups of the sleepers of these organisation invites.

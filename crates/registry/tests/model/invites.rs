@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     commands::{Address, By, Id, Object, Person, Place, ROOT},
     policy::{Asker, Right},
-    reference::{Answer, DAY, Outcome, Refusal, SECOND, Subject, World, address},
+    reference::{Account, Answer, DAY, Outcome, Refusal, SECOND, Subject, World, address},
 };
 
 /// How long an invite can be answered.
@@ -284,18 +284,34 @@ impl World {
         self.party_mut(place).unwrap().members.insert(asker.person, role);
         self.note_joined(asker.person, org, group);
         if group.is_none() {
-            self.wake(asker.person, &others);
+            self.wake(asker.person, Via::Invitation, asker.person, &others);
             self.end_invites(others, InviteState::Revoked, Some(asker.person), Via::Invitation);
         }
         self.invite_answer(id)
     }
 
+    /// Somebody is added: what was sent to them from there has been overtaken, and so has what sleeps for
+    /// their address, if it is known to be theirs.
+    pub fn overtake(&mut self, asker: &Asker, right: Right, person: Person) {
+        let Account { address, verified, .. } = self.people[person];
+        let theirs = |invite: &Invite| {
+            let here = invite.kind == InviteKind::Org && invite.org == Some(right.org);
+            let asleep = invite.invitee.is_none() && invite.address == Some(address);
+            here && (invite.invitee == Some(person) || (asleep && verified))
+        };
+        self.expire_invites(Some(asker.person), theirs);
+        let open = self.open_invites(theirs);
+        self.wake(asker.person, right.via, person, &open);
+        self.end_invites(open, InviteState::Revoked, Some(asker.person), right.via);
+    }
+
     /// What slept on these invites of somebody, who is in now, wakes or ends: a membership or an open
-    /// invite of their own comes first, and then the newest whose inviter may still give the role.
-    fn wake(&mut self, person: Person, beds: &[Id]) {
+    /// invite of their own comes first, and then the newest whose inviter may still give the role. Who was
+    /// added by somebody else has agreed to nothing yet.
+    fn wake(&mut self, actor: Person, via: Via, person: Person, beds: &[Id]) {
         let sleepers = self.invites_that(|invite| invite.sleeps_on.is_some_and(|bed| beds.contains(&bed)));
         let groups: BTreeSet<Id> = sleepers.iter().filter_map(|id| self.invites[id].group).collect();
-        self.expire_invites(Some(person), |invite| {
+        self.expire_invites(Some(actor), |invite| {
             invite.invitee == Some(person) && invite.group.is_some_and(|group| groups.contains(&group))
         });
         let invited = self.open_invites(|invite| invite.invitee == Some(person));
@@ -313,13 +329,14 @@ impl World {
             let (group, role, bed) =
                 (sleeper.group.unwrap(), sleeper.role.unwrap(), sleeper.sleeps_on.take());
             if !wakes[&id] {
-                self.end_invites(vec![id], InviteState::Revoked, Some(person), Via::Invitation);
+                self.end_invites(vec![id], InviteState::Revoked, Some(actor), via);
                 continue;
             }
             sleeper.invitee = Some(person);
             sleeper.expires_at = Some(self.now + LIFE);
             let bed = &self.invites[&bed.unwrap()];
-            let (org, at_once) = (bed.org.unwrap(), bed.mode == Some(InviteMode::Join));
+            let by_answer = via == Via::Invitation;
+            let (org, at_once) = (bed.org.unwrap(), by_answer && bed.mode == Some(InviteMode::Join));
             let (state, action) = if at_once {
                 self.groups.get_mut(&group).unwrap().members.insert(person, role);
                 self.note_joined(person, org, Some(group));
@@ -331,7 +348,7 @@ impl World {
             let sleeper = self.invites.get_mut(&id).unwrap();
             sleeper.state = state;
             sleeper.mailed.extend((!at_once).then_some(now));
-            self.note_invite(Some(person), Via::Invitation, action, id);
+            self.note_invite(Some(actor), via, action, id);
         }
     }
 
