@@ -40,7 +40,14 @@ const FAULTS: &[(&str, &[Test])] = &[
     ("I2: the secret is bound to no address", &[invites("invites::join::a_secret_is_its_addresss_alone")]),
     (
         "I2: an address need not be proved",
-        &[invites("invites::join::an_account_made_beforehand_has_to_show_the_secret")],
+        &[
+            invites("invites::join::an_account_made_beforehand_has_to_show_the_secret"),
+            Test {
+                package: "registry",
+                target: "org_memberships",
+                name: "an_address_that_nobody_proved_names_nobody",
+            },
+        ],
     ),
     (
         "I2: who is added is taken to have agreed",
