@@ -58,6 +58,10 @@ const FAULTS: &[(&str, &[Test])] = &[
         "I4: the inviter's role is that of then",
         &[invites("invites::answer::an_inviter_who_may_no_longer_invite_makes_no_member")],
     ),
+    (
+        "I4: an account is made by the word of somebody who has none",
+        &[invites("invites::join::who_may_no_longer_invite_makes_no_account")],
+    ),
     ("I5: the change of state is not guarded", &[invites("invites::answer::an_invite_ends_once")]),
     ("I6: accepting overwrites a role", &[invites("invites::answer::an_invite_changes_no_role")]),
     ("I7: an expired invite stands in the way", &[invites("invites::expiry::another_admin_invites_again")]),

@@ -207,6 +207,13 @@ pub(crate) async fn roles_of<T: Target>(
     Ok(located.iter().filter_map(|found| Some((found.target, role(&found.facts)?))).collect())
 }
 
+/// Whether somebody else administers the platform at this moment, and can log in.
+pub(crate) async fn administers_platform(conn: &mut Conn, person: UserId) -> Result<bool> {
+    let account = store::users::account(conn, person).await?;
+    Ok(account
+        .is_some_and(|account| account.status == UserStatus::Enabled && account.platform_role.is_some()))
+}
+
 /// Those of these groups of the organisation that the caller may invite to.
 pub(crate) async fn grantable(
     conn: &mut Conn,

@@ -47,14 +47,15 @@ pub(crate) async fn locate(conn: &mut Conn, id: InviteId) -> Result<Option<Invit
 pub(crate) struct Door {
     pub(crate) id: InviteId,
     pub(crate) email: Email,
+    pub(crate) inviter: UserId,
     pub(crate) org_invite: Option<InviteId>,
 }
 
 pub(crate) async fn door(conn: &mut Conn, secret: &Secret, now: Timestamp) -> Result<Option<Door>> {
-    let found: Option<(InviteId, Email, Option<InviteId>)> = on!(conn, conn => sqlx::query_as(
-        "SELECT id, invitee_email, org_invite_id FROM platform_invites WHERE digest = $1 AND state = 'pending' AND expires_at > $2")
+    let found: Option<(InviteId, Email, UserId, Option<InviteId>)> = on!(conn, conn => sqlx::query_as(
+        "SELECT id, invitee_email, inviter_id, org_invite_id FROM platform_invites WHERE digest = $1 AND state = 'pending' AND expires_at > $2")
         .bind(secret.digest()).bind(now).fetch_optional(conn))?;
-    Ok(found.map(|(id, email, org_invite)| Door { id, email, org_invite }))
+    Ok(found.map(|(id, email, inviter, org_invite)| Door { id, email, inviter, org_invite }))
 }
 
 /// The organisations that somebody of this address is invited to, asleep.
@@ -83,6 +84,20 @@ pub(crate) async fn sleepers_of(conn: &mut Conn, org_invites: &[InviteId]) -> Re
             mode: InviteMode::parse(&mode).unwrap_or_default(),
         })
         .collect())
+}
+
+/// The organisation invites that sleep for this address and are not past due: where they lead, who sent them,
+/// and the role they would give, if it is a known one.
+pub(crate) async fn asleep_for(
+    conn: &mut Conn,
+    email: &Email,
+    now: Timestamp,
+) -> Result<Vec<(OrgId, UserId, Option<Role>)>> {
+    let found: Vec<(OrgId, UserId, String)> = on!(conn, conn => sqlx::query_as(
+        "SELECT o.org_id, o.inviter_id, o.invitee_role FROM platform_invites p JOIN org_invites o ON o.id = p.org_invite_id \
+         WHERE p.invitee_email = $1 AND p.state = 'pending' AND o.state = 'pending' AND o.expires_at > $2 ORDER BY o.id")
+        .bind(email.as_str()).bind(now).fetch_all(conn))?;
+    Ok(found.into_iter().map(|(org, inviter, role)| (org, inviter, Role::parse(&role))).collect())
 }
 
 /// Pending invites to the organisation of these people, past due or not, with when they end: those that are

@@ -382,6 +382,12 @@ impl World {
 
     fn register_by(&mut self, secret: Id) -> Outcome {
         let door = self.door(secret).ok_or(Refusal::NotFound)?;
+        if !self.vouched_for(door) {
+            // Nobody is let in by it any more: that is what the attempt leaves behind.
+            self.close_door(door, InviteState::Revoked, "invite.revoked");
+            self.lasting = true;
+            return Err(Refusal::NotFound);
+        }
         let person = self.admit(self.invites[&door].address.unwrap(), true, Via::Invitation)?;
         let woken = self.come_in(None, door, person);
         Ok(Answer { rows: vec![json!({ "person": person, "invites": woken })], keys: Vec::new() })
@@ -407,12 +413,31 @@ impl World {
 
     fn decline_by(&mut self, secret: Id) -> Outcome {
         let door = self.door(secret).ok_or(Refusal::NotFound)?;
-        let carried = self.invites[&door].carries;
-        self.invites.get_mut(&door).unwrap().state = InviteState::Declined;
-        let subject = Subject::Invite(door);
-        self.note_at(None, Via::Invitation, "invite.declined", subject, (None, None));
-        self.end_invites(carried.into_iter().collect(), InviteState::Declined, None, Via::Invitation);
+        self.close_door(door, InviteState::Declined, "invite.declined");
         Ok(Answer::default())
+    }
+
+    fn close_door(&mut self, door: Id, state: InviteState, action: &'static str) {
+        self.invites.get_mut(&door).unwrap().state = state;
+        let carried = self.invites[&door].carries;
+        self.note_at(None, Via::Invitation, action, Subject::Invite(door), (None, None));
+        self.end_invites(carried.into_iter().collect(), state, None, Via::Invitation);
+    }
+
+    /// Whether somebody may still let this address in: who administers the platform, or for an organisation's
+    /// invite whoever sent one that sleeps for the address.
+    fn vouched_for(&self, door: Id) -> bool {
+        let door = &self.invites[&door];
+        if door.carries.is_none() {
+            return door.inviter == ROOT && self.people[ROOT].enabled;
+        }
+        let waits = |invite: &Invite| {
+            invite.kind == InviteKind::Org && invite.invitee.is_none() && invite.address == door.address
+        };
+        self.open_invites(waits).into_iter().any(|id| {
+            let invite = &self.invites[&id];
+            self.may_grant(invite.inviter, Object::Org(invite.org.unwrap()), invite.role.unwrap())
+        })
     }
 
     /// Who asks without a log-in.
