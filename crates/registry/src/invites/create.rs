@@ -306,9 +306,6 @@ fn one_to_org(
     often: i64,
     grantable: &BTreeMap<GroupId, Role>,
 ) -> std::result::Result<Option<UserId>, Refused> {
-    if account.is_some_and(|account| account.status != UserStatus::Enabled) {
-        return invalid("email", "belongs to an account that is disabled");
-    }
     if member {
         return clash(ConflictKind::AlreadyMember);
     }
@@ -326,9 +323,11 @@ fn one_to_org(
             );
         }
     }
-    // An account whose address nobody has proved may be somebody else's: it has to be proved first.
+    // An account whose address nobody has proved may be somebody else's: it has to be proved first. That one is
+    // disabled is not for those to know who invite; nobody logs in to it and claims the invite.
     let proved = |account: &&Account| account.verified || planted!("I2: an address need not be proved");
-    Ok(account.filter(proved).map(|account| account.id))
+    let enabled = |account: &&Account| account.status == UserStatus::Enabled;
+    Ok(account.filter(proved).filter(enabled).map(|account| account.id))
 }
 
 fn too_often(lately: i64) -> bool {

@@ -1,6 +1,9 @@
 //! Coming in by the secret of a platform invite.
 
-use registry::{Call, Error, InviteMode, InviteState, Joined, Role, RoleChange, Secret, UserId, text::Email};
+use registry::{
+    Call, Error, Invite, InviteMode, InviteState, Invited, Joined, Role, RoleChange, Secret, UserId,
+    text::Email,
+};
 
 use crate::support::{
     engines,
@@ -220,6 +223,44 @@ async fn another_who_may_still_invite_is_enough() {
         let nora = s.enter(&nobody(), &secret).await;
         assert_eq!(told(s.accept_invite(&nora.call(), invite.id).await), "InviteNoLongerValid []");
         s.accept_invite(&nora.call(), other.id).await.unwrap();
+        audit(&s).await;
+    }
+}
+
+/// Whether an account is disabled is not for those to know who invite: it is invited like an address that nobody
+/// has an account of, and by the secret nobody gets into it.
+#[tokio::test]
+async fn who_is_shut_out_looks_like_nobody() {
+    for engine in engines() {
+        let s = scene(engine).await;
+        s.disable_user(&s.root.call(), s.gus.id).await.unwrap();
+        let new = [dormant(&s.gus.email, &s), dormant(&nobody(), &s)];
+        let made = s.create_org_invites(&s.adam.call(), s.org, &new, false).await.unwrap();
+        let [of_gus, of_nobody] = [&made[0], &made[1]].map(|made| match made {
+            Invited::Made(invite) => (**invite).clone(),
+            other => panic!("{other:?}"),
+        });
+        let alike = Invite {
+            id: of_nobody.id,
+            invitee_email: of_nobody.invitee_email.clone(),
+            group_invites: Vec::new(),
+            ..of_gus.clone()
+        };
+        assert_eq!(alike, Invite { group_invites: Vec::new(), ..of_nobody.clone() });
+        assert!(of_gus.dormant && of_gus.invitee_id.is_none());
+        let secret = s.known_secret(of_gus.id).await;
+        for _ in 0..2 {
+            assert_eq!(told(register(&s, &secret, None).await.map(drop)), "EmailTaken []");
+        }
+        assert_eq!(told(s.claim_invite(&s.gus.call(), &secret).await.map(drop)), "Unauthenticated");
+        let email = s.gus.email.as_str();
+        let rows = format!("SELECT count(*) FROM users WHERE email = '{email}' AND status = 'disabled'");
+        assert_eq!(s.opened.database.number(rows).await, 1);
+        // Let in again, they claim it like anybody else.
+        s.enable_user(&s.root.call(), s.gus.id).await.unwrap();
+        let gus = log_in(&s, s.gus.email.clone()).await;
+        assert_eq!(s.claim_invite(&gus.call(), &secret).await.unwrap().invites, [of_gus.id]);
+        s.accept_invite(&gus.call(), of_gus.id).await.unwrap();
         audit(&s).await;
     }
 }

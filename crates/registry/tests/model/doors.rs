@@ -196,8 +196,7 @@ impl World {
                 let own = self.right(asker, Object::Group(*group)).filter(|right| right.org == org);
                 grants(own.map(|right| right.role), *role)
             };
-            let shut_out = account.is_some_and(|person| !self.people[person].enabled);
-            verdicts.push(if !seen.insert(new.address) || shut_out {
+            verdicts.push(if !seen.insert(new.address) {
                 Verdict::Invalid("email")
             } else if account.is_some_and(|person| self.orgs[&org].members.contains_key(&person)) {
                 Verdict::Clash(ConflictKind::AlreadyMember)
@@ -208,8 +207,10 @@ impl World {
             } else if !new.groups.iter().all(offered) {
                 Verdict::Invalid("group_invites")
             } else {
-                // Who has not shown that the address is theirs has to, as one without an account.
-                Verdict::Made(account.filter(|person| self.people[*person].verified))
+                // Who has not shown that the address is theirs has to, as one without an account; and who
+                // is shut out looks like that.
+                let theirs = |person: &Person| self.people[*person].verified && self.people[*person].enabled;
+                Verdict::Made(account.filter(theirs))
             });
         }
         settle(&verdicts, partial)?;
