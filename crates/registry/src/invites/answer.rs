@@ -9,14 +9,14 @@ use super::{
     Invite, InviteKind, InviteLimits, InviteState,
     arrive::{joined, overtaken},
     letters::written,
-    life::{Pending, Refusal, Standing},
+    life::{self, Pending, Refusal, Standing},
 };
 use crate::{
     Registry,
     access::{self, Administer, Answer, InvitePermit, Permit, Via, Withdraw},
     actor::Call,
     clock::Timestamp,
-    error::{ConflictKind, Error, Result},
+    error::{Conflict, ConflictKind, Error, Result},
     ids::{GroupId, InviteId, OrgId, UserId},
     journal::{self, Entry, Subject},
     secret::{Prefix, Secret},
@@ -138,14 +138,24 @@ impl Registry {
         Ok((entries, Answered::Joined(Box::new(invite))))
     }
 
-    /// The invitee says no. Allowed after expiry too, on purpose: it only ever removes.
+    /// The invitee says no. Allowed after expiry too, on purpose: it only ever removes, and then time has done so.
     pub async fn decline_invite(&self, call: &Call, id: InviteId) -> Result<()> {
         use_case!(self, call, |tx| {
             self.lock_invite(&mut tx, call, id).await?;
             let permit = access::answer(&mut tx, call, id).await?;
             let now = tx.moment(&self.db.clock).await?;
             let invite = store::invites::view(&mut tx, &permit, now).await?;
-            let entries = end(&mut tx, &permit, &invite, InviteState::Declined).await?;
+            let entries = match life::decline(invite.state).map_err(closed)? {
+                InviteState::Expired => self.time_ended(&mut tx, &permit, &invite).await?,
+                state => match end(&mut tx, &permit, &invite, state).await {
+                    // Swept in this moment.
+                    Err(Error::Conflict(Conflict {
+                        kind: ConflictKind::InviteClosed(InviteState::Expired),
+                        ..
+                    })) => Vec::new(),
+                    ended => ended?,
+                },
+            };
             journal::commit(self, tx, call, entries, ()).await
         })
     }
@@ -290,6 +300,24 @@ impl Registry {
         let ended = store::invites::end_groups(tx, &due, InviteState::Expired).await?;
         let org = permit.home().org;
         Ok(ended.into_iter().map(|(id, group)| expired(id, Some(org), Some(group))).collect())
+    }
+
+    /// Says of an invite that is past due that it is expired, if nobody has yet.
+    async fn time_ended(
+        &self,
+        tx: &mut Tx,
+        permit: &InvitePermit<Answer>,
+        invite: &Invite,
+    ) -> Result<Vec<Entry>> {
+        match permit.place() {
+            (org, Some(_)) => {
+                let ended = store::invites::end_groups(tx, &[invite.id], InviteState::Expired).await?;
+                Ok(ended.into_iter().map(|(id, group)| expired(id, org, Some(group))).collect())
+            }
+            (Some(org), None) => self.expire_orgs(tx, org, &[invite.id]).await,
+            // Nobody is its invitee.
+            (None, None) => Err(Error::NotFound),
+        }
     }
 
     /// Time has ended these invites to an organisation, and what sleeps on them.

@@ -154,6 +154,17 @@ impl Pending {
     }
 }
 
+/// The invitee says no to an invite in this state: what it ends as, or already is. What time has ended needs no
+/// answer, so saying no to it is as good as done, whether or not its row says yet that it is over; every other end
+/// is an answer that stays.
+pub(crate) fn decline(seen: InviteState) -> Result<InviteState, InviteState> {
+    match seen {
+        InviteState::Pending => Ok(InviteState::Declined),
+        InviteState::Expired => Ok(InviteState::Expired),
+        InviteState::Accepted | InviteState::Declined | InviteState::Revoked => Err(seen),
+    }
+}
+
 /// How the groups of an organisation's invite are joined once it is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

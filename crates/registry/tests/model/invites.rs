@@ -352,12 +352,14 @@ impl World {
         }
     }
 
-    /// The invitee says no, after expiry too unless that has been written down.
+    /// The invitee says no, after expiry too: then there is nothing left to say no to.
     pub fn decline_invite(&mut self, asker: &Asker, id: Id) -> Outcome {
         let invite = self.may_answer(asker, id)?;
-        if invite.state != InviteState::Pending {
-            return Err(Refusal::Conflict(ConflictKind::InviteClosed(invite.state), Vec::new()));
+        if self.state_of(&invite) == InviteState::Expired {
+            self.end_invites(vec![id], InviteState::Expired, Some(asker.person), Via::System);
+            return Ok(Answer::default());
         }
+        self.open(&invite)?;
         self.end_invites(vec![id], InviteState::Declined, Some(asker.person), Via::Invitation);
         Ok(Answer::default())
     }

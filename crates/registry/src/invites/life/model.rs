@@ -264,7 +264,8 @@ impl Db {
         for invite in self.pending() {
             if self.rows[invite].invitee {
                 all.push(self.accept(invite));
-                all.push(self.end(invite, InviteState::Declined));
+                let seen = self.rows[invite].seen().unwrap();
+                all.extend(decline(seen).map(|state| self.end(invite, state)));
             }
             if self.rows[invite].seen() == Some(InviteState::Pending) {
                 all.push(self.end(invite, InviteState::Revoked));
