@@ -1,6 +1,7 @@
 //! Invites' rows, of all three kinds. The view `invites` shows them in one shape.
 
 mod end;
+mod limits;
 mod list;
 mod write;
 
@@ -8,6 +9,7 @@ pub(crate) use end::{
     carried_by, delete_of_org, due_in_group, due_in_org, end_groups, end_orgs, end_platforms, expire_own,
     open_groups, other_pending, past_due, places_of_sent, revoke_sent,
 };
+pub(crate) use limits::sent_since;
 pub(crate) use list::{all_of, list, view, view_by_secret};
 pub(crate) use write::{
     NewOrgRow, NewPlatformRow, answer_group, answer_org, answer_platform, insert_groups, insert_links,
@@ -201,24 +203,6 @@ pub(crate) async fn invited_to_group(
         }
     }
     Ok((pending, lately))
-}
-
-/// How many invites a person has sent or sent again since a moment, and when the first of them. Those
-/// that sleep on another one, or that another one sleeps on, are counted with it; one that ended asleep
-/// never had a clock. Of what was sent again the person's last 2,000 changes are looked at.
-pub(crate) async fn sent_since(
-    conn: &mut Conn,
-    inviter: UserId,
-    since: Timestamp,
-) -> Result<(i64, Option<Timestamp>)> {
-    let (sent, first): (i64, Option<Timestamp>) = on!(conn, conn => sqlx::query_as(
-        "SELECT count(*), min(created_at) FROM invites WHERE inviter_id = $1 AND created_at > $2 AND org_invite_id IS NULL AND expires_at IS NOT NULL")
-        .bind(inviter).bind(since).fetch_one(conn))?;
-    let (again, first_again): (i64, Option<Timestamp>) = on!(conn, conn => sqlx::query_as(
-        "SELECT count(*), min(at) FROM (SELECT at, action FROM journal WHERE actor_id = $1 ORDER BY id DESC LIMIT 2000) AS lately \
-         WHERE at > $2 AND action = 'invite.resent'")
-        .bind(inviter).bind(since).fetch_one(conn))?;
-    Ok((sent + again, [first, first_again].into_iter().flatten().min()))
 }
 
 /// How many invites to an organisation are pending.

@@ -49,6 +49,36 @@ async fn one_person_invites_so_many_in_an_hour() {
     }
 }
 
+/// An organisation's invite is one, however many groups come along, asleep, awake, or joined at once.
+#[tokio::test]
+async fn the_groups_that_come_along_count_with_their_invite() {
+    for engine in engines() {
+        let s = scene_with(engine, |settings| settings.invites.per_hour = 6).await;
+        let groups = [(s.red, Role::Viewer), (s.green, Role::Viewer), (s.blue, Role::Viewer)];
+        let mut asked = None;
+        for (n, mode) in
+            [InviteMode::Ask, InviteMode::Join, InviteMode::Ask, InviteMode::Ask].iter().enumerate()
+        {
+            let guest = s.person(&format!("guest{n}")).await;
+            let invite = s.invite(&s.adam, to_org(&guest.email, &groups, *mode)).await.unwrap();
+            match n {
+                0 | 1 => drop(s.accept_invite(&guest.call(), invite.id).await.unwrap()),
+                2 => s.join(s.org, &guest, Role::Viewer).await,
+                _ => s.decline_invite(&guest.call(), invite.id).await.unwrap(),
+            }
+            asked = asked.or(Some((guest, invite)));
+        }
+        let (guest, invite) = asked.unwrap();
+        s.decline_invite(&guest.call(), sleeper(&invite, s.red)).await.unwrap();
+        // Four so far. One to a group by itself is one; sending one again that came along is one, too.
+        s.invite_to(&s.adam, s.red, &guest, Role::Viewer).await.unwrap();
+        s.clock.advance(Duration::from_secs(60));
+        s.resend_invite(&s.adam.call(), sleeper(&invite, s.green)).await.unwrap();
+        waits(s.create_org_invites(&s.adam.call(), s.org, &many(9..10), false).await);
+        audit(&s).await;
+    }
+}
+
 /// I13.
 #[tokio::test]
 async fn a_place_has_so_many_pending() {

@@ -132,7 +132,7 @@ impl World {
         self.invites_that(|invite| same(invite) && lately(invite)).len() >= InviteLimits::PER_PAIR
     }
 
-    /// What is sent again counts like what is sent; what ended asleep never was.
+    /// What is sent again counts like what is sent; what came along with another counts with that.
     pub fn within_limits(
         &self,
         inviter: Person,
@@ -142,8 +142,7 @@ impl World {
         let asleep = |invite: &Invite| invite.sleeps_on.is_some();
         let there = self.open_invites(|invite| here(invite) && !asleep(invite)).len();
         let sent = self.invites_that(|invite| {
-            let never = invite.kind == InviteKind::Group && invite.expires_at.is_none();
-            let counts = !never && invite.carries.is_none();
+            let counts = !invite.slept && invite.carries.is_none();
             counts && invite.inviter == inviter && invite.created_at > self.now - HOUR
         });
         let again = self.resent.get(&inviter).map(Vec::as_slice).unwrap_or_default();
@@ -168,6 +167,7 @@ impl World {
             path: None,
             created_at: self.now,
             expires_at: Some(self.now + LIFE),
+            slept: false,
             sleeps_on: None,
             carries: None,
             secret: None,
@@ -254,6 +254,7 @@ impl World {
                 org: Some(right.org),
                 group: Some(*group),
                 expires_at: None,
+                slept: true,
                 sleeps_on: Some(id),
                 ..blank(self, InviteKind::Group)
             };

@@ -35,6 +35,8 @@ pub struct Invite {
     pub created_at: i64,
     /// None of its own, if it is a group's that sleeps or ended asleep.
     pub expires_at: Option<i64>,
+    /// Of a group's: whether it came along with an organisation's, and counts as a part of that.
+    pub slept: bool,
     /// Of a group's: the organisation's invite that it sleeps on.
     pub sleeps_on: Option<Id>,
     /// Of the platform's: the organisation's invite that sleeps on it.
