@@ -112,6 +112,10 @@ const FAULTS: &[(&str, &[Test])] = &[
         &[invites("invites::limits::one_address_is_invited_so_often_to_one_place")],
     ),
     (
+        "I13: many places mail one address without end",
+        &[invites("invites::limits::one_address_is_mailed_so_often_by_all_places")],
+    ),
+    (
         "I13: an invite is mailed again at once",
         &[
             invites("invites::withdraw::sending_again_starts_the_clock_again_and_not_too_often"),

@@ -175,6 +175,8 @@ pub struct InviteLimits {
     pub per_hour: u32,
     /// How many invites to one organisation or group may be pending.
     pub pending: u32,
+    /// How many mails about invites one address is sent in an hour, wherever they lead.
+    pub per_address: u32,
 }
 
 impl InviteLimits {
@@ -191,7 +193,7 @@ impl InviteLimits {
 
 impl Default for InviteLimits {
     fn default() -> Self {
-        Self { life: Duration::from_secs(7 * 24 * 3600), per_hour: 1_000, pending: 2_000 }
+        Self { life: Duration::from_secs(7 * 24 * 3600), per_hour: 1_000, pending: 2_000, per_address: 20 }
     }
 }
 

@@ -138,6 +138,49 @@ async fn one_address_is_invited_so_often_to_one_place() {
     }
 }
 
+/// I13: many places together do not flood one address either, by making invites or sending them again.
+#[tokio::test]
+async fn one_address_is_mailed_so_often_by_all_places() {
+    for engine in engines() {
+        let s = scene_with(engine, |settings| settings.invites.per_address = 6).await;
+        let call = s.stranger.call();
+        let places = [s.org(&s.stranger).await, s.org(&s.stranger).await, s.org(&s.stranger).await];
+        for to in [&s.max.email, &nobody()] {
+            let new = [to_org(to, &[], InviteMode::Ask)];
+            for place in places {
+                let invite = s.create_org_invites(&call, place, &new, false).await.unwrap();
+                s.revoke_invite(&call, crate::support::invites::made(invite).id).await.unwrap();
+            }
+        }
+        s.create_platform_invite(&s.root.call(), &nobody(), None).await.unwrap();
+        let green = s.invite_to(&s.adam, s.green, &s.max, Role::Viewer).await.unwrap().id;
+        s.clock.advance(Duration::from_secs(60));
+        s.resend_invite(&s.adam.call(), green).await.unwrap();
+        let (new, far) = (to_org(&nobody(), &[], InviteMode::Ask), s.elsewhere);
+        s.create_org_invites(&call, far, &[new.clone()], false).await.unwrap();
+        // Groups that came along were no mail, and waking is one's own doing.
+        let gus = s.ask(&s.adam, &s.gus, &[s.red, s.green, s.blue]).await;
+        s.accept_invite(&s.gus.call(), gus.id).await.unwrap();
+        s.clock.advance(Duration::from_secs(60));
+        let blue = s.invite_to(&s.adam, s.blue, &s.max, Role::Viewer).await.unwrap().id;
+        let near = s.invite(&s.adam, new.clone()).await.unwrap().id;
+        // Six each: of whatever kind the next would be, by whomever, and whatever became of those before.
+        s.clock.advance(Duration::from_secs(60));
+        let often = "InvitedTooOften [0]";
+        assert_eq!(told(s.invite_to(&s.alma, s.red, &s.max, Role::Viewer).await), often);
+        assert_eq!(told(s.create_org_invites(&call, places[0], &[new], false).await), often);
+        for invite in [green, blue, near] {
+            assert_eq!(told(s.resend_invite(&s.adam.call(), invite).await), "InvitedTooOften []");
+        }
+        let groups = [to_org(&s.gus.email, &[], InviteMode::Ask)];
+        s.create_org_invites(&call, far, &groups, false).await.unwrap();
+        s.clock.advance(HOUR);
+        s.invite_to(&s.alma, s.red, &s.max, Role::Viewer).await.unwrap();
+        s.resend_invite(&s.adam.call(), near).await.unwrap();
+        audit(&s).await;
+    }
+}
+
 #[tokio::test]
 async fn all_or_none_unless_some_are_asked_for() {
     for engine in engines() {

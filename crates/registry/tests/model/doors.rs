@@ -132,6 +132,20 @@ impl World {
         self.invites_that(|invite| same(invite) && lately(invite)).len() >= InviteLimits::PER_PAIR
     }
 
+    /// Whether the address was sent too many mails lately, by whatever places.
+    pub fn flooded(&self, to: Address) -> bool {
+        let lately = |at: i64| at > self.now - HOUR;
+        let theirs = self.invites.values().filter(|invite| {
+            let own = invite.invitee.map(|person| self.people[person].address);
+            invite.address.or(own) == Some(to)
+        });
+        let mails = theirs.map(|invite| {
+            let made = lately(invite.created_at) && !invite.slept && invite.carries.is_none();
+            usize::from(made) + invite.resent.iter().filter(|at| lately(**at)).count()
+        });
+        mails.sum::<usize>() >= InviteLimits::default().per_address as usize
+    }
+
     /// What is sent again counts like what is sent; what came along with another counts with that.
     pub fn within_limits(
         &self,
@@ -172,6 +186,7 @@ impl World {
             carries: None,
             secret: None,
             mailed: vec![self.now],
+            resent: Vec::new(),
         }
     }
 
@@ -202,7 +217,7 @@ impl World {
                 Verdict::Clash(ConflictKind::AlreadyMember)
             } else if !self.open_invites(mine).is_empty() {
                 Verdict::Clash(ConflictKind::AlreadyInvited)
-            } else if self.often(|invite| to(invite, new.address)) {
+            } else if self.often(|invite| to(invite, new.address)) || self.flooded(new.address) {
                 Verdict::Clash(ConflictKind::InvitedTooOften)
             } else if !new.groups.iter().all(offered) {
                 Verdict::Invalid("group_invites")
@@ -305,7 +320,7 @@ impl World {
                             Verdict::Clash(ConflictKind::AlreadyMember)
                         } else if !self.open_invites(to).is_empty() {
                             Verdict::Clash(ConflictKind::AlreadyInvited)
-                        } else if self.often(to) {
+                        } else if self.often(to) || self.flooded(*address) {
                             Verdict::Clash(ConflictKind::InvitedTooOften)
                         } else if !grants(Some(right.role), *role) {
                             Verdict::Invalid("role")
@@ -352,6 +367,9 @@ impl World {
         };
         if !self.open_invites(to).is_empty() {
             return Err(Refusal::Conflict(ConflictKind::AlreadyInvited, Vec::new()));
+        }
+        if self.flooded(address) {
+            return Err(Refusal::Conflict(ConflictKind::InvitedTooOften, Vec::new()));
         }
         self.expire_invites(Some(asker.person), to);
         self.within_limits(asker.person, 1, |_| false)?;

@@ -45,6 +45,8 @@ pub struct Invite {
     pub secret: Option<Id>,
     /// When it was mailed, or said to have been.
     pub mailed: Vec<i64>,
+    /// When it was sent again.
+    pub resent: Vec<i64>,
 }
 
 impl World {
@@ -392,6 +394,11 @@ impl World {
         if mails.iter().any(|at| self.now - at < PAUSE) || mails.len() >= InviteLimits::PER_PAIR {
             return Err(Refusal::TooMany);
         }
+        let to = pair.iter().find_map(|id| self.invites[id].address);
+        if to.or(invite.invitee.map(|person| self.people[person].address)).is_some_and(|to| self.flooded(to))
+        {
+            return Err(Refusal::Conflict(ConflictKind::InvitedTooOften, Vec::new()));
+        }
         self.within_limits(asker.person, 1, |_| false)?;
         self.resent.entry(asker.person).or_default().push(self.now);
         for other in pair {
@@ -402,7 +409,10 @@ impl World {
                 other.secret = other.secret.map(|_| secret);
             }
         }
-        self.invites.get_mut(&id).unwrap().mailed.push(self.now);
+        let now = self.now;
+        let sent = self.invites.get_mut(&id).unwrap();
+        sent.mailed.push(now);
+        sent.resent.push(now);
         self.note_invite(Some(asker.person), via, "invite.resent", id);
         self.invite_answer(id)
     }

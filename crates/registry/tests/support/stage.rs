@@ -66,7 +66,11 @@ fn id(kind: u8, round: usize) -> Uuid {
 }
 
 pub async fn stage(engine: Engine) -> Stage {
-    let world = world_with(engine, Clock::system(), |settings| settings.invites.per_hour = u32::MAX).await;
+    let world = world_with(engine, Clock::system(), |settings| {
+        settings.invites.per_hour = u32::MAX;
+        settings.invites.per_address = u32::MAX;
+    })
+    .await;
     let [owner, adam, alma, guest] = [
         world.person("owner").await,
         world.person("adam").await,

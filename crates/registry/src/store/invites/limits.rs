@@ -1,10 +1,16 @@
 //! How much has been sent: what limits are counted by.
 
+use std::collections::HashMap;
+
 use crate::{
     clock::Timestamp,
     error::Result,
     ids::UserId,
-    store::{Conn, on},
+    store::{
+        Conn, on,
+        sql::{Arg, Sql},
+    },
+    text::Email,
 };
 
 /// How many invites a person has sent or sent again since a moment, and when the first of them. A group's that
@@ -25,4 +31,37 @@ pub(crate) async fn sent_since(
          WHERE at > $2 AND action = 'invite.resent'")
         .bind(inviter).bind(since).fetch_one(conn))?;
     Ok((sent + again, [first, first_again].into_iter().flatten().min()))
+}
+
+/// How many mails about invites, made or sent again, each of these addresses was sent since a moment, wherever
+/// they lead: told by the journal, which has an entry for each. What wakes is not counted, since the person
+/// brought that about. What was mailed since then ends later than that, so no other invite is looked at.
+/// Requests of several places at once do not see each other, so a few more may come through.
+pub(crate) async fn mailed_to(
+    conn: &mut Conn,
+    emails: &[Email],
+    since: Timestamp,
+) -> Result<HashMap<Email, i64>> {
+    let addresses = || emails.iter().map(|email| Arg::Text(email.as_str().to_owned()));
+    let mut sql = Sql::new("SELECT a.email FROM (");
+    for (part, select) in [
+        "SELECT i.id, i.invitee_email AS email FROM org_invites i WHERE i.invitee_email IN (",
+        "SELECT i.id, i.invitee_email FROM platform_invites i WHERE i.invitee_email IN (",
+        "SELECT i.id, u.email FROM users u JOIN group_invites i ON i.invitee_id = u.id WHERE u.email IN (",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        sql.push(if part == 0 { "" } else { " UNION ALL " }).push(select).bind_all(addresses());
+        sql.push(") AND i.expires_at > ").bind(Arg::Time(since));
+    }
+    sql.push(") AS a JOIN journal j ON j.subject_id = a.id WHERE j.at > ").bind(Arg::Time(since));
+    sql.push(
+        " AND (j.action = 'invite.resent' OR (j.action = 'invite.created' AND (j.changes IS NULL OR CAST(j.changes AS TEXT) NOT LIKE '%\"sleeps_on\"%')))",
+    );
+    let mut mails: HashMap<Email, i64> = HashMap::new();
+    for (email,) in sql.fetch_all::<(Email,)>(conn).await? {
+        *mails.entry(email).or_default() += 1;
+    }
+    Ok(mails)
 }
