@@ -114,8 +114,11 @@ pub(crate) async fn waiting_in_org(
          WHERE o.state = 'pending' AND (o.invitee_id = u.id OR (o.invitee_id IS NULL AND u.verified_at IS NOT NULL)) AND o.org_id = ",
     );
     sql.bind(Arg::Id(permit.target().uuid())).push(" AND u.id IN (");
-    sql.bind_all(people.iter().map(|id| Arg::Id(id.uuid()))).push(") ORDER BY o.id");
-    sql.fetch_all(conn).await
+    sql.bind_all(people.iter().map(|id| Arg::Id(id.uuid()))).push(")");
+    // Sorted here, so that SQLite looks for these people and not through all of the organisation.
+    let mut found: Vec<(InviteId, UserId, Timestamp)> = sql.fetch_all(conn).await?;
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// The groups of the sleepers of these organisation invites.
