@@ -224,7 +224,19 @@ impl Stage {
 
     /// An invite of the round's address to its organisation, asleep on one to the platform.
     pub fn far_invite(&mut self, round: usize, ids: [InviteId; 2], by: UserId, secret: &Secret) {
-        self.org_invite_of(round, ids[0], by, InviteMode::Ask, "NULL", &address(round));
+        self.far_invite_to(round, round, ids, by, secret);
+    }
+
+    /// The same to the organisation of another round.
+    pub fn far_invite_to(
+        &mut self,
+        place: usize,
+        round: usize,
+        ids: [InviteId; 2],
+        by: UserId,
+        secret: &Secret,
+    ) {
+        self.org_invite_of(place, ids[0], by, InviteMode::Ask, "NULL", &address(round));
         let on = self.literal(ids[0].uuid());
         self.carrier(round, ids[1], &on, by, secret);
     }
