@@ -157,7 +157,7 @@ async fn one_address_is_mailed_so_often_by_all_places() {
         s.clock.advance(Duration::from_secs(60));
         s.resend_invite(&s.adam.call(), green).await.unwrap();
         let (new, far) = (to_org(&nobody(), &[], InviteMode::Ask), s.elsewhere);
-        s.create_org_invites(&call, far, &[new.clone()], false).await.unwrap();
+        s.create_org_invites(&call, far, std::slice::from_ref(&new), false).await.unwrap();
         // Groups that came along were no mail, and waking is one's own doing.
         let gus = s.ask(&s.adam, &s.gus, &[s.red, s.green, s.blue]).await;
         s.accept_invite(&s.gus.call(), gus.id).await.unwrap();
