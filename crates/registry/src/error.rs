@@ -195,7 +195,7 @@ pub enum ConflictKind {
     #[error("already invited; resend or revoke that invite instead")]
     AlreadyInvited,
     /// Nobody is mailed without end.
-    #[error("this address was invited here too often in the last hour; wait before the next invite")]
+    #[error("this address was invited too often in the last hour; wait before the next invite")]
     InvitedTooOften,
     /// An invite is answered once.
     #[error("{}", closed(.0))]

@@ -215,17 +215,14 @@ async fn an_organisations_invite_holds_one_sleeper_for_each_group() {
 }
 
 #[tokio::test]
-async fn an_organisations_invite_is_for_those_outside_who_can_log_in() {
+async fn an_organisations_invite_is_for_those_outside() {
     for engine in engines() {
         let s = scene(engine).await;
-        let zoe = s.person("zoe").await;
-        s.disable_user(&s.root.call(), zoe.id).await.unwrap();
         let rows = s.rows().await;
         let ask = async |by: &Person, who: &registry::text::Email| {
             told(s.invite(by, to_org(who, &[], InviteMode::Ask)).await)
         };
         assert_eq!(ask(&s.adam, &s.max.email).await, "AlreadyMember [0]");
-        assert_eq!(ask(&s.adam, &zoe.email).await, "[0].email: belongs to an account that is disabled");
         assert_eq!(ask(&s.max, &s.gus.email).await, "Role");
         assert_eq!(ask(&s.stranger, &s.gus.email).await, "NotFound");
         assert_eq!(s.rows().await, rows);

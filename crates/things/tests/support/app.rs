@@ -96,10 +96,14 @@ pub async fn start_mailing(engine: Engine, mail: &Setup) -> Running {
     launch(engine, options, Limits::default(), None, Some(mailing), |_| {}).await
 }
 
-/// Starts a server where anybody may register.
+/// Starts a server where anybody may register, and a few people may be written to all day.
 pub async fn start_open(engine: Engine) -> Running {
     let options = Options { requests_per_second: None, ..Options::default() };
-    start_set_up(engine, options, Limits::default(), |settings| settings.open_registration = true).await
+    start_set_up(engine, options, Limits::default(), |settings| {
+        settings.open_registration = true;
+        settings.invites.per_address = u32::MAX;
+    })
+    .await
 }
 
 /// Starts a server that speaks TLS.

@@ -83,7 +83,7 @@ kinds! {
     ALREADY_INVITED CONFLICT "already-invited", "Already invited",
         "You have invited this person there, and the invite can still be answered. Resend it or revoke it.";
     INVITED_TOO_OFTEN CONFLICT "invited-too-often", "Invited too often",
-        "One address is invited to the same place at most five times an hour, by whomever. Wait before the next invite.";
+        "One address is invited to the same place at most five times an hour, by whomever, and mailed at most twenty times an hour about all places. Wait before the next invite.";
     INVITE_CLOSED CONFLICT "invite-closed", "Invite closed",
         "The invite was accepted, declined or revoked, or has expired: it is answered once. Ask to be invited again.";
     INVITE_NO_LONGER_VALID CONFLICT "invite-no-longer-valid", "Invite no longer valid",
