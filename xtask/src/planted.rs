@@ -40,12 +40,27 @@ const FAULTS: &[(&str, &[Test])] = &[
     ("I2: the secret is bound to no address", &[invites("invites::join::a_secret_is_its_addresss_alone")]),
     (
         "I2: an address need not be proved",
-        &[invites("invites::join::an_account_made_beforehand_has_to_show_the_secret")],
+        &[
+            invites("invites::join::an_account_made_beforehand_has_to_show_the_secret"),
+            Test {
+                package: "registry",
+                target: "org_memberships",
+                name: "an_address_that_nobody_proved_names_nobody",
+            },
+        ],
+    ),
+    (
+        "I2: who is added is taken to have agreed",
+        &[invites("invites::added::their_invites_end_and_the_groups_are_theirs_to_answer")],
     ),
     ("I3: any role may be given", &[invites("invites::create::nobody_gives_more_than_an_admin_may")]),
     (
         "I4: the inviter's role is that of then",
         &[invites("invites::answer::an_inviter_who_may_no_longer_invite_makes_no_member")],
+    ),
+    (
+        "I4: an account is made by the word of somebody who has none",
+        &[invites("invites::join::who_may_no_longer_invite_makes_no_account")],
     ),
     ("I5: the change of state is not guarded", &[invites("invites::answer::an_invite_ends_once")]),
     ("I6: accepting overwrites a role", &[invites("invites::answer::an_invite_changes_no_role")]),
@@ -95,6 +110,10 @@ const FAULTS: &[(&str, &[Test])] = &[
     (
         "I13: an address is invited without end",
         &[invites("invites::limits::one_address_is_invited_so_often_to_one_place")],
+    ),
+    (
+        "I13: many places mail one address without end",
+        &[invites("invites::limits::one_address_is_mailed_so_often_by_all_places")],
     ),
     (
         "I13: an invite is mailed again at once",

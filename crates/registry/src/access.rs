@@ -28,8 +28,8 @@ pub(crate) use accounts::{
     oneself, platform, registration,
 };
 pub(crate) use invites::{
-    Answer, Invitations, InviteFacts, InvitePermit, Withdraw, answer, grantable, invite_view, roles_of,
-    withdrawal,
+    Answer, ArrivalPermit, Invitations, InviteFacts, InvitePermit, Withdraw, administers_platform, answer,
+    grantable, invite_view, roles_of, withdrawal,
 };
 pub(crate) use lists::{Administered, Visible};
 

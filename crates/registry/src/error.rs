@@ -195,7 +195,7 @@ pub enum ConflictKind {
     #[error("already invited; resend or revoke that invite instead")]
     AlreadyInvited,
     /// Nobody is mailed without end.
-    #[error("this address was invited here too often in the last hour; wait before the next invite")]
+    #[error("this address was invited too often in the last hour; wait before the next invite")]
     InvitedTooOften,
     /// An invite is answered once.
     #[error("{}", closed(.0))]
@@ -206,6 +206,12 @@ pub enum ConflictKind {
     /// There is no mail to send again.
     #[error("the invite sleeps until the organisation's invite is accepted; resend that one")]
     InviteSleeps,
+    /// The secret in the mail is the only way in for them.
+    #[error(
+        "this installation sends no mail, so only who has an account can be invited, with an address that is \
+         known to be theirs; ask an administrator to make one, or to set the option `mail`"
+    )]
+    NoMail,
     /// One account per e-mail address.
     #[error("an account with this e-mail address already exists")]
     EmailTaken,
@@ -250,6 +256,7 @@ impl ConflictKind {
             Self::InviteClosed(_) => "invite-closed",
             Self::InviteNoLongerValid => "invite-no-longer-valid",
             Self::InviteSleeps => "invite-sleeps",
+            Self::NoMail => "no-mail",
             Self::EmailTaken => "email-taken",
             Self::TooManyTokens => "too-many-tokens",
             Self::LastPlatformAdmin => "last-platform-admin",
@@ -263,7 +270,7 @@ impl ConflictKind {
             Self::IdTaken => Some("id"),
             Self::GroupNameTaken | Self::ProfileNameTaken | Self::ThingNameTaken => Some("name"),
             Self::CredentialUnavailable => Some("key"),
-            Self::EmailTaken | Self::AlreadyInvited | Self::InvitedTooOften => Some("email"),
+            Self::EmailTaken | Self::AlreadyInvited | Self::InvitedTooOften | Self::NoMail => Some("email"),
             Self::AlreadyMember | Self::NotInOrg | Self::NotAMember | Self::LastOwner => Some("member_id"),
             Self::ProfileInUse { .. }
             | Self::TooManyTokens

@@ -5,6 +5,7 @@
 //! are the use cases, and an id is no authority: rights are in `access/invites.rs`.
 
 mod answer;
+mod arrive;
 mod create;
 mod drafts;
 mod join;
@@ -174,6 +175,8 @@ pub struct InviteLimits {
     pub per_hour: u32,
     /// How many invites to one organisation or group may be pending.
     pub pending: u32,
+    /// How many mails about invites one address is sent in an hour, wherever they lead.
+    pub per_address: u32,
 }
 
 impl InviteLimits {
@@ -190,7 +193,7 @@ impl InviteLimits {
 
 impl Default for InviteLimits {
     fn default() -> Self {
-        Self { life: Duration::from_secs(7 * 24 * 3600), per_hour: 1_000, pending: 2_000 }
+        Self { life: Duration::from_secs(7 * 24 * 3600), per_hour: 1_000, pending: 2_000, per_address: 20 }
     }
 }
 

@@ -98,7 +98,8 @@ pub struct Settings {
     pub password_cost: PasswordCost,
     /// How many passwords are hashed at a time; by default all cores but one, and at most two.
     pub hashing_permits: Option<usize>,
-    /// Whether mail is sent. If not, nothing is kept that would have to be.
+    /// Whether mail is sent. If not, nothing is kept that would have to be, and nobody is invited whose way
+    /// in is the secret in a mail.
     pub mail: bool,
 }
 

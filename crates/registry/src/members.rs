@@ -131,7 +131,8 @@ pub(crate) fn refuse(kind: ConflictKind, members: &[UserId], clash: impl Fn(&Use
 }
 
 /// Finds the accounts of people who are to become members, in the order given. Each must exist, be
-/// enabled and be named once; every one that is not is told.
+/// enabled and be named once; every one that is not is told. An address that nobody has shown to be theirs
+/// names no account: who made it first is not who is meant.
 pub(crate) async fn resolve<T: Target>(
     conn: &mut Conn,
     permit: &Permit<Administer, T>,
@@ -143,7 +144,11 @@ pub(crate) async fn resolve<T: Target>(
     let mut first_item = HashMap::new();
     let mut found = Vec::with_capacity(members.len());
     for (item, NewMember { who, role }) in members.iter().enumerate() {
-        let account = accounts.find(who).filter(|account| account.status == UserStatus::Enabled);
+        let means = |account: &&Account| {
+            who.id().is_some() || account.verified || planted!("I2: an address need not be proved")
+        };
+        let account =
+            accounts.find(who).filter(|account| account.status == UserStatus::Enabled).filter(means);
         let mut refuse = |message| errors.push(FieldError::new(who.field(), message).in_item(item));
         match account {
             None => refuse("no such account".to_owned()),

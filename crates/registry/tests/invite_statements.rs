@@ -123,6 +123,7 @@ async fn lists_and_views_take_as_many_statements_for_thousands_of_rows_as_for_a_
         s.create_group_invites(&s.adam.call(), s.red, &members, false).await.unwrap();
         // Many of the same person's, from as many organisations.
         for _ in 0..40 {
+            s.clock.advance(Duration::from_secs(600));
             let org = s.org(&s.stranger).await;
             let new = [to_org(&s.gus.email, &[], InviteMode::Ask)];
             s.create_org_invites(&s.stranger.call(), org, &new, false).await.unwrap();

@@ -12,6 +12,7 @@
 mod support;
 
 mod invites {
+    mod added;
     mod answer;
     mod create;
     mod expiry;

@@ -10,13 +10,14 @@
 mod support;
 
 use registry::{
-    GroupId, Member, MemberFilter, MemberOrder, MemberRef, NewMember, Role, RoleChange, UserId,
+    Clock, GroupId, Member, MemberFilter, MemberOrder, MemberRef, NewMember, Role, RoleChange, UserId,
     text::{Email, SearchText},
 };
 use support::{
     engines,
+    log_ins::{anonymous, email, json, password, reset_secret},
     orgs::{Scene, absent, group_of, group_roles, journal, member, new_org, roles, scene, told},
-    people::{Person, first},
+    people::{PASSWORD, Person, first, log_in, world_with},
 };
 
 #[tokio::test]
@@ -54,6 +55,35 @@ async fn people_are_taken_in_by_id_or_address_all_or_none() {
             Member { member_id: stranger.id, email: Some(stranger.email.clone()), role: Role::Viewer };
         assert_eq!(added, [expected]);
         assert_eq!(world.view_org(&stranger.call(), org).await.unwrap().role, Role::Viewer);
+    }
+}
+
+/// I2: who registers first under an address is not who is meant by it, until they show that it is theirs.
+#[tokio::test]
+async fn an_address_that_nobody_proved_names_nobody() {
+    for engine in engines() {
+        let world = world_with(engine, Clock::system(), |settings| settings.open_registration = true).await;
+        let owner = world.person("olga").await;
+        let org = world.org(&owner).await;
+        let group = world.group(org, "group").await;
+        let zoe = email("zoe");
+        world.register_user(&anonymous(), &zoe, &password(PASSWORD), &json("{}")).await.unwrap();
+        let id = log_in(&world, zoe.clone()).await.id;
+        let new = |who| [NewMember { who, role: Role::Viewer }];
+        let by_email = new(MemberRef::Email(zoe.clone()));
+        let call = owner.call();
+        let unknown = told(world.add_org_members(&call, org, &new(MemberRef::Email(email("no")))).await);
+        assert_eq!(told(world.add_org_members(&call, org, &by_email).await), unknown);
+        // By the account's id there is no doubt who is meant.
+        let added = world.add_org_members(&call, org, &new(MemberRef::Both(id, zoe.clone()))).await.unwrap();
+        assert_eq!(added[0].member_id, id);
+        assert_eq!(told(world.add_group_members(&call, group, &by_email).await), unknown);
+        // A mailed secret is a proof, whatever it was asked for.
+        let reset = reset_secret(&world, &anonymous(), &zoe).await.unwrap();
+        world.reset_password(&anonymous(), &reset, &password(PASSWORD)).await.unwrap();
+        world.add_group_members(&call, group, &by_email).await.unwrap();
+        world.remove_org_members(&call, org, &[id]).await.unwrap();
+        world.add_org_members(&call, org, &by_email).await.unwrap();
     }
 }
 

@@ -335,6 +335,7 @@ impl Config {
                 life: Duration::from_secs(u64::from(self.raw.invite_days) * 24 * 3600),
                 per_hour: self.raw.limits.invites_per_hour,
                 pending: self.raw.limits.pending_invites,
+                ..InviteLimits::default()
             },
             mail: self.destination().is_ok_and(|destination| destination != Destination::Off),
             ..registry::Settings::new(self.database_url(), keyring)

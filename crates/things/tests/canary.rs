@@ -100,8 +100,8 @@ async fn no_secret_is_ever_told() {
         people(&server, &mut watch).await;
         mail(&server, &sink, &mut watch).await;
         devices(&server, &mut watch).await;
-        invites(&server, &mut watch).await;
-        pages(&server, &mut watch).await;
+        invites(&server, &sink, &mut watch).await;
+        pages(&server, &sink, &mut watch).await;
         faults(&server, &mut watch, engine).await;
         assert!(watch.secrets.len() >= 200, "{} secrets", watch.secrets.len());
 
@@ -171,9 +171,7 @@ async fn mail(server: &Running, sink: &Sink, watch: &mut Watch) {
     sink.set(Mode::Refusing(550));
     let ask = json!({ "email": "user0@example.com" });
     watch.quiet("a reset", &server.anonymous.post("/password/reset-request", &ask).await);
-    while server.registry.mail_status().await.unwrap().last_error.is_none() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    server.mail_status(|status| status.last_error.is_some()).await;
     watch.quiet("health", &server.anonymous.get("/health").await);
     sink.set(Mode::Accepting);
     server.clock.advance(std::time::Duration::from_secs(120));
@@ -279,12 +277,12 @@ async fn devices(server: &Running, watch: &mut Watch) {
 }
 
 /// Invites' secrets come in by paths, which are logged, measured and told apart by.
-async fn invites(server: &Running, watch: &mut Watch) {
+async fn invites(server: &Running, sink: &Sink, watch: &mut Watch) {
     let root = server.root().await;
     for n in 0..5 {
         let email = format!("invited{n}@example.com");
         watch.quiet("an invite", &root.post("/invites", &json!({ "email": email })).await);
-        let secret = server.invite_secret(&email).await.expose().to_owned();
+        let secret = sink.wait_for_mail_to(&email).await.secret().to_owned();
         watch.secrets.push(secret.clone());
         let path = format!("/register/invite/{secret}");
         watch.quiet("joining", &server.anonymous.get(&path).await);
@@ -318,7 +316,7 @@ async fn invites(server: &Running, watch: &mut Watch) {
 }
 
 /// Pages take secrets in paths, in forms and in cookies, over both versions of HTTP.
-async fn pages(server: &Running, watch: &mut Watch) {
+async fn pages(server: &Running, sink: &Sink, watch: &mut Watch) {
     let client = || reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let http_1 = client().http1_only().build().unwrap();
     let http_2 = client().http2_prior_knowledge().build().unwrap();
@@ -351,7 +349,7 @@ async fn pages(server: &Running, watch: &mut Watch) {
             }
             watch.secrets.push(link);
         }
-        let door = invited_by_page(server, n).await;
+        let door = invited_by_page(server, sink, n).await;
         let path = format!("/join/{door}");
         // The page has forms that lead back to it, for nobody but who has come by it.
         for path in [path.clone(), format!("{path}?next=/join/{door}")] {
@@ -389,10 +387,10 @@ async fn pages(server: &Running, watch: &mut Watch) {
 }
 
 /// The secret of a platform invite, for a page.
-async fn invited_by_page(server: &Running, n: usize) -> String {
+async fn invited_by_page(server: &Running, sink: &Sink, n: usize) -> String {
     let email = format!("door{n}@example.com");
     server.root().await.post("/invites", &json!({ "email": email })).await.expect(201);
-    server.invite_secret(&email).await.expose().to_owned()
+    sink.wait_for_mail_to(&email).await.secret().to_owned()
 }
 
 /// The database refuses in the middle of a request: the answer is 5xx and says nothing.

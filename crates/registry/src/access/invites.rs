@@ -4,12 +4,13 @@
 
 use std::{collections::BTreeMap, marker::PhantomData};
 
-use super::{AccountPermit, Permit, PlatformPermit, Review, Role, Target, Via, View, strongest};
+use super::{AccountPermit, Administer, Permit, PlatformPermit, Review, Role, Target, Via, View, strongest};
 use crate::{
     actor::{Call, PlatformRole, UserActor},
     error::{Denial, Error, Result},
     identity::users::UserStatus,
     ids::{GroupId, InviteId, OrgId, UserId},
+    invites::life::Arrived,
     store::{
         self, Conn,
         sql::{Arg, Sql},
@@ -58,6 +59,51 @@ impl<A> InvitePermit<A> {
     /// By what right.
     pub(crate) fn via(&self) -> Via {
         self.via
+    }
+}
+
+/// Proof that somebody has come into an organisation, and so that what slept for them there may wake. Only
+/// this module makes one.
+pub(crate) struct ArrivalPermit {
+    org: OrgId,
+    person: UserId,
+    via: Via,
+    how: Arrived,
+}
+
+impl ArrivalPermit {
+    /// Where.
+    pub(crate) fn org(&self) -> OrgId {
+        self.org
+    }
+
+    /// Who: take it from here, never from the request.
+    pub(crate) fn person(&self) -> UserId {
+        self.person
+    }
+
+    /// By what right.
+    pub(crate) fn via(&self) -> Via {
+        self.via
+    }
+
+    /// Whether by their own word.
+    pub(crate) fn how(&self) -> Arrived {
+        self.how
+    }
+}
+
+impl InvitePermit<Answer> {
+    /// The invitee says yes to an invite to this organisation, or to a group of it.
+    pub(crate) fn arrival(&self, org: OrgId) -> ArrivalPermit {
+        ArrivalPermit { org, person: self.actor, via: self.via, how: Arrived::ByAnswer }
+    }
+}
+
+impl Permit<Administer, OrgId> {
+    /// Somebody is added to the organisation.
+    pub(crate) fn arrival(&self, person: UserId) -> ArrivalPermit {
+        ArrivalPermit { org: self.target(), person, via: self.via(), how: Arrived::ByOthers }
     }
 }
 
@@ -161,11 +207,18 @@ pub(crate) async fn roles_of<T: Target>(
     Ok(located.iter().filter_map(|found| Some((found.target, role(&found.facts)?))).collect())
 }
 
+/// Whether somebody else administers the platform at this moment, and can log in.
+pub(crate) async fn administers_platform(conn: &mut Conn, person: UserId) -> Result<bool> {
+    let account = store::users::account(conn, person).await?;
+    Ok(account
+        .is_some_and(|account| account.status == UserStatus::Enabled && account.platform_role.is_some()))
+}
+
 /// Those of these groups of the organisation that the caller may invite to.
 pub(crate) async fn grantable(
     conn: &mut Conn,
     call: &Call,
-    org: &Permit<super::Administer, OrgId>,
+    org: &Permit<Administer, OrgId>,
     groups: &[GroupId],
 ) -> Result<BTreeMap<GroupId, Role>> {
     let user = call.user()?;

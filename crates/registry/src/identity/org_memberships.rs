@@ -65,7 +65,7 @@ impl Registry {
     }
 
     /// Takes people with an account into an organisation, all or none, and answers them in the order
-    /// given.
+    /// given. Their invites to it end by that, and what sleeps on them is theirs to answer.
     pub async fn add_org_members(
         &self,
         call: &Call,
@@ -84,9 +84,10 @@ impl Registry {
             let ids: Vec<UserId> = added.iter().map(|member| member.member_id).collect();
             let present = store::org_memberships::standings(&mut tx, &permit, &ids).await?;
             refuse(ConflictKind::AlreadyMember, &ids, |id| present.contains_key(id))?;
+            let waiting = self.lock_overtaken(&mut tx, &permit, &added).await?;
             store::org_memberships::insert(&mut tx, &permit, &added).await?;
             let notices = Notices::in_org(self, &mut tx, call, &permit, ids).await?;
-            let entries = added
+            let mut entries: Vec<Entry> = added
                 .iter()
                 .map(|member| {
                     let entry = Entry::by(&permit, "member.added", Subject::user(member.member_id))
@@ -98,6 +99,7 @@ impl Registry {
                     })
                 })
                 .collect();
+            entries.extend(self.settle_overtaken(&mut tx, &permit, &waiting).await?);
             journal::commit(self, tx, call, entries, added).await
         })
     }

@@ -151,7 +151,7 @@ impl Registry {
     }
 
     /// Sets a new password by a reset's token, once; ends all sessions and access tokens, since
-    /// whoever knew the old password may have made them.
+    /// whoever knew the old password may have made them. The token came by mail, so the address is theirs.
     pub async fn reset_password(&self, call: &Call, token: &Secret, new: &Password) -> Result<()> {
         if !token.is_well_formed(Prefix::PasswordReset) {
             return Err(no_such_reset());
@@ -170,6 +170,7 @@ impl Registry {
                 return Err(no_such_reset());
             }
             store::users::set_password_hash(&mut tx, &account, &hash).await?;
+            store::users::verify_by_reset(&mut tx, &account).await?;
             store::sessions::delete_all_after_reset(&mut tx, &account).await?;
             let entry = Entry::about(Via::Public, "password.reset", Subject::user(account.id))
                 .with(Changes::default().secret("password"));

@@ -3,23 +3,22 @@
 //! Each takes the locks of where the invite leads before it reads anything: so of all who come at once
 //! one wins, and the inviter's role, the invitee's membership and the invite are seen as they are.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map};
-
 use serde::{Deserialize, Serialize};
 
 use super::{
     Invite, InviteKind, InviteLimits, InviteState,
-    letters::{self, written},
-    life::{self, Accepted, Fate, Pending, Refusal, Standing},
+    arrive::{joined, overtaken},
+    letters::written,
+    life::{self, Pending, Refusal, Standing},
 };
 use crate::{
     Registry,
-    access::{self, Administer, Answer, InvitePermit, Permit, Role, Via, Withdraw},
+    access::{self, Administer, Answer, InvitePermit, Permit, Via, Withdraw},
     actor::Call,
     clock::Timestamp,
-    error::{ConflictKind, Error, Result},
+    error::{Conflict, ConflictKind, Error, Result},
     ids::{GroupId, InviteId, OrgId, UserId},
-    journal::{self, Changes, Entry, Subject},
+    journal::{self, Entry, Subject},
     secret::{Prefix, Secret},
     store::{
         self, Tx, lock,
@@ -46,8 +45,8 @@ impl Registry {
             self.lock_invite(&mut tx, call, id).await?;
             let permit = access::answer(&mut tx, call, id).await?;
             let (entries, answered) = match permit.place() {
-                (Some(org), Some(group)) => self.accept_group(&mut tx, call, &permit, org, group).await?,
-                (Some(org), None) => self.accept_org(&mut tx, call, &permit, org).await?,
+                (Some(org), Some(group)) => self.accept_group(&mut tx, &permit, org, group).await?,
+                (Some(org), None) => self.accept_org(&mut tx, &permit, org).await?,
                 // A platform invite is answered by its secret, so nobody is its invitee.
                 (None, _) => return Err(Error::NotFound),
             };
@@ -62,7 +61,6 @@ impl Registry {
     async fn accept_group(
         &self,
         tx: &mut Tx,
-        call: &Call,
         permit: &InvitePermit<Answer>,
         org: OrgId,
         group: GroupId,
@@ -89,16 +87,15 @@ impl Registry {
         if !store::invites::answer_group(tx, permit, accepted, now).await? {
             return Err(closed(store::invites::view(tx, permit, now).await?.state));
         }
-        store::memberships::join(tx, permit, group, accepted).await?;
-        let entries =
-            vec![on(permit, "invite.accepted", &invite), joined(permit, (org, Some(group)), call, accepted)?];
+        let arrival = permit.arrival(org);
+        store::memberships::join(tx, &arrival, group, accepted).await?;
+        let entries = vec![on(permit, "invite.accepted", &invite), joined(&arrival, Some(group), accepted)];
         Ok((entries, Answered::Joined(Box::new(Invite { state: InviteState::Accepted, ..invite }))))
     }
 
     async fn accept_org(
         &self,
         tx: &mut Tx,
-        call: &Call,
         permit: &InvitePermit<Answer>,
         org: OrgId,
     ) -> Result<(Vec<Entry>, Answered)> {
@@ -127,87 +124,38 @@ impl Registry {
         // What is past due is no part of it: nothing that sleeps on that may wake.
         let (due, others) = store::invites::other_pending(tx, permit, org, now).await?;
         let mut entries = self.expire_orgs(tx, org, &due).await?;
-        let sleepers = store::invites::sleepers_of(tx, org, permit.actor()).await?;
+        let beds: Vec<InviteId> = others.iter().copied().chain([invite.id]).collect();
+        let sleepers = store::invites::sleepers_of(tx, &beds).await?;
         if !store::invites::answer_org(tx, permit, accepted, now).await? {
             return Err(closed(store::invites::view(tx, permit, now).await?.state));
         }
-        store::org_memberships::join(tx, permit, org, accepted).await?;
-        entries
-            .extend([on(permit, "invite.accepted", &invite), joined(permit, (org, None), call, accepted)?]);
-        entries.extend(self.wake(tx, call, permit, org, &sleepers, now).await?);
-        let (others, orphans) = store::invites::end_orgs(tx, &others, InviteState::Revoked).await?;
-        entries.extend(others.iter().map(|id| on_id(permit, "invite.revoked", *id)));
-        entries.extend(ended_sleepers(permit, "invite.revoked", &orphans));
+        let arrival = permit.arrival(org);
+        store::org_memberships::join(tx, &arrival, accepted).await?;
+        entries.extend([on(permit, "invite.accepted", &invite), joined(&arrival, None, accepted)]);
+        entries.extend(self.wake(tx, &arrival, &sleepers, now).await?);
+        entries.extend(overtaken(tx, &arrival, &others).await?);
         let invite = Invite { state: InviteState::Accepted, group_invites: Vec::new(), ..invite };
         Ok((entries, Answered::Joined(Box::new(invite))))
     }
 
-    /// Decides about the group invites that slept, one by one, and does it.
-    async fn wake(
-        &self,
-        tx: &mut Tx,
-        call: &Call,
-        permit: &InvitePermit<Answer>,
-        org: OrgId,
-        sleepers: &[life::Sleeper],
-        now: Timestamp,
-    ) -> Result<Vec<Entry>> {
-        let groups: BTreeSet<GroupId> = sleepers.iter().map(|sleeper| sleeper.group).collect();
-        let groups: Vec<GroupId> = groups.into_iter().collect();
-        let due = store::invites::expire_own(tx, permit, &groups, now).await?;
-        let mut entries: Vec<Entry> =
-            due.into_iter().map(|(id, group)| expired(id, Some(org), Some(group))).collect();
-        let already = store::invites::already(tx, permit.actor(), &groups, now).await?;
-        let inviters: Vec<UserId> = sleepers.iter().map(|sleeper| sleeper.inviter).collect();
-        lock::users_shared(tx, &inviters).await?;
-        let mut roles: BTreeMap<UserId, BTreeMap<GroupId, Role>> = BTreeMap::new();
-        for sleeper in sleepers {
-            if let btree_map::Entry::Vacant(first) = roles.entry(sleeper.inviter) {
-                first.insert(access::roles_of(tx, sleeper.inviter, &groups).await?);
-            }
-        }
-        let fates = life::wake(
-            sleepers,
-            |group| already.get(&group).copied().unwrap_or_default(),
-            |inviter, group| roles.get(&inviter).and_then(|theirs| theirs.get(&group)).copied(),
-        );
-        let ids = |wanted: fn(&Fate) -> bool| -> Vec<InviteId> {
-            fates.iter().filter(|(_, fate)| wanted(fate)).map(|(id, _)| *id).collect()
-        };
-        let again = now.after(self.invites.life);
-        let woken = ids(|fate| *fate == Fate::Wakes);
-        let mut met = store::invites::wake_groups(tx, permit, &woken, InviteState::Pending, again).await?;
-        let joining = ids(|fate| matches!(fate, Fate::Joins(_)));
-        met.extend(store::invites::wake_groups(tx, permit, &joining, InviteState::Accepted, again).await?);
-        let clashing = ids(|fate| *fate == Fate::Revoked);
-        let revoked = store::invites::end_groups(tx, &clashing, InviteState::Revoked).await?;
-        met.extend(revoked.into_iter().map(|(id, _)| id));
-        let met: BTreeSet<InviteId> = met.into_iter().collect();
-        // One that has ended in this moment, because its inviter was shut out or by time, is no one's to join by.
-        for sleeper in sleepers.iter().filter(|sleeper| met.contains(&sleeper.id)) {
-            let action = match fates.get(&sleeper.id) {
-                Some(Fate::Wakes) => "invite.woken",
-                Some(Fate::Joins(accepted)) => {
-                    store::memberships::join(tx, permit, sleeper.group, *accepted).await?;
-                    entries.push(joined(permit, (org, Some(sleeper.group)), call, *accepted)?);
-                    "invite.accepted"
-                }
-                Some(Fate::Revoked) | None => "invite.revoked",
-            };
-            entries.push(on_id(permit, action, sleeper.id).in_group(sleeper.group));
-        }
-        let woken: Vec<InviteId> = woken.into_iter().filter(|id| met.contains(id)).collect();
-        letters::woken(tx, entries, &woken, now).await
-    }
-
-    /// The invitee says no. Allowed after expiry too, on purpose: it only ever removes.
+    /// The invitee says no. Allowed after expiry too, on purpose: it only ever removes, and then time has done so.
     pub async fn decline_invite(&self, call: &Call, id: InviteId) -> Result<()> {
         use_case!(self, call, |tx| {
             self.lock_invite(&mut tx, call, id).await?;
             let permit = access::answer(&mut tx, call, id).await?;
             let now = tx.moment(&self.db.clock).await?;
             let invite = store::invites::view(&mut tx, &permit, now).await?;
-            let entries = end(&mut tx, &permit, &invite, InviteState::Declined).await?;
+            let entries = match life::decline(invite.state).map_err(closed)? {
+                InviteState::Expired => self.time_ended(&mut tx, &permit, &invite).await?,
+                state => match end(&mut tx, &permit, &invite, state).await {
+                    // Swept in this moment.
+                    Err(Error::Conflict(Conflict {
+                        kind: ConflictKind::InviteClosed(InviteState::Expired),
+                        ..
+                    })) => Vec::new(),
+                    ended => ended?,
+                },
+            };
             journal::commit(self, tx, call, entries, ()).await
         })
     }
@@ -247,8 +195,20 @@ impl Registry {
             if invite.kind == InviteKind::Group && invite.dormant {
                 return Err(Error::conflict(ConflictKind::InviteSleeps));
             }
+            let by_secret = invite.dormant || invite.kind == InviteKind::Platform;
+            if by_secret && !self.sends_mail() {
+                // A new secret would end the one that was mailed, and reach nobody.
+                return Err(Error::conflict(ConflictKind::NoMail));
+            }
             let mailed = store::invites::mailed_since(&mut tx, id, now.before(InviteLimits::WINDOW)).await?;
             not_too_soon(&mailed, now)?;
+            if let Some(email) = &invite.invitee_email {
+                let (to, since) = (std::slice::from_ref(email), now.before(InviteLimits::WINDOW));
+                let mails = store::invites::mailed_to(&mut tx, to, since).await?;
+                if self.flooded(&mails, email) {
+                    return Err(Error::conflict(ConflictKind::InvitedTooOften));
+                }
+            }
             self.within_limits(&mut tx, permit.actor(), 1, 0, now).await?;
             let expires_at = now.after(self.invites.life);
             let secret = Secret::generate(Prefix::Invite)?;
@@ -269,7 +229,7 @@ impl Registry {
                 return Err(closed(store::invites::view(&mut tx, &permit, now).await?.state));
             }
             let invite = Invite { expires_at: Some(expires_at), ..invite };
-            let secret = (invite.dormant || invite.kind == InviteKind::Platform).then_some(&secret);
+            let secret = by_secret.then_some(&secret);
             let entry = written(on(&permit, "invite.resent", &invite), &invite, secret);
             journal::commit(self, tx, call, vec![entry], invite).await
         })
@@ -354,8 +314,26 @@ impl Registry {
         Ok(ended.into_iter().map(|(id, group)| expired(id, Some(org), Some(group))).collect())
     }
 
+    /// Says of an invite that is past due that it is expired, if nobody has yet.
+    async fn time_ended(
+        &self,
+        tx: &mut Tx,
+        permit: &InvitePermit<Answer>,
+        invite: &Invite,
+    ) -> Result<Vec<Entry>> {
+        match permit.place() {
+            (org, Some(_)) => {
+                let ended = store::invites::end_groups(tx, &[invite.id], InviteState::Expired).await?;
+                Ok(ended.into_iter().map(|(id, group)| expired(id, org, Some(group))).collect())
+            }
+            (Some(org), None) => self.expire_orgs(tx, org, &[invite.id]).await,
+            // Nobody is its invitee.
+            (None, None) => Err(Error::NotFound),
+        }
+    }
+
     /// Time has ended these invites to an organisation, and what sleeps on them.
-    async fn expire_orgs(&self, tx: &mut Tx, org: OrgId, due: &[InviteId]) -> Result<Vec<Entry>> {
+    pub(super) async fn expire_orgs(&self, tx: &mut Tx, org: OrgId, due: &[InviteId]) -> Result<Vec<Entry>> {
         let (ended, sleepers) = store::invites::end_orgs(tx, due, InviteState::Expired).await?;
         let sleepers = sleepers.into_iter().map(|(id, group)| expired(id, Some(org), Some(group)));
         Ok(ended.into_iter().map(|id| expired(id, Some(org), None)).chain(sleepers).collect())
@@ -427,16 +405,6 @@ fn ended_sleepers<'s, A>(
     sleepers: &'s [(InviteId, GroupId)],
 ) -> impl Iterator<Item = Entry> + 's {
     sleepers.iter().map(move |(id, group)| on_id(permit, action, *id).in_group(*group))
-}
-
-fn joined(
-    permit: &InvitePermit<Answer>,
-    place: (OrgId, Option<GroupId>),
-    call: &Call,
-    accepted: Accepted,
-) -> Result<Entry> {
-    let entry = Entry::about(permit.via(), "member.added", Subject::user(call.user()?.id()));
-    Ok(entry.at(Some(place.0), place.1).with(Changes::default().made("role", accepted.role())))
 }
 
 fn not_too_soon(mailed: &[Timestamp], now: Timestamp) -> Result<()> {

@@ -3,11 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Invite, InviteState, letters};
+use super::{Invite, InviteState, letters, life::may_grant};
 use crate::{
     Registry,
     access::{self, Via},
     actor::Call,
+    clock::Timestamp,
     error::{Error, Result},
     identity::{
         password::Password,
@@ -32,6 +33,23 @@ pub struct Joining {
     pub has_account: bool,
 }
 
+/// How registering by a secret ended, once it changed something: a secret by which nobody may be let in any
+/// more ends by the attempt, and looks like any that does not work.
+#[derive(Serialize, Deserialize)]
+enum Registered {
+    In(Box<Joined>),
+    Void,
+}
+
+impl Registered {
+    fn told(self) -> Result<Joined> {
+        match self {
+            Self::In(joined) => Ok(*joined),
+            Self::Void => Err(Error::NotFound),
+        }
+    }
+}
+
 /// An account and the organisation invites that its proof woke.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Joined {
@@ -52,8 +70,8 @@ impl Registry {
         Ok(Joining { invite, email: door.email, has_account })
     }
 
-    /// Makes an account by a platform invite, whether registration is open or not. The address is the
-    /// invite's; if `email` is given it has to be the same.
+    /// Makes an account by a platform invite, whether registration is open or not, if who invites may still
+    /// let somebody in. The address is the invite's; if `email` is given it has to be the same.
     pub async fn register_by_invite(
         &self,
         call: &Call,
@@ -63,7 +81,7 @@ impl Registry {
         metadata: &JsonObject,
     ) -> Result<Joined> {
         let Some(door) = self.door(secret).await? else {
-            return self.answered(call).await?.ok_or(Error::NotFound);
+            return self.answered::<Registered>(call).await?.ok_or(Error::NotFound)?.told();
         };
         if email.is_some_and(|email| *email != door.email)
             && !planted!("I2: the secret is bound to no address")
@@ -73,9 +91,13 @@ impl Registry {
         let email = email.unwrap_or(&door.email);
         password.suits(email)?;
         let hash = self.identity.hashing.hash(password.secret()).await?;
-        use_case!(self, call, |tx| {
+        let registered = use_case!(self, call, |tx| {
             let orgs = self.lock_waiting(&mut tx, &door).await?;
             let now = tx.moment(&self.db.clock).await?;
+            if !vouched_for(&mut tx, &door, &orgs, now).await? {
+                let entries = close(&mut tx, &door, secret, InviteState::Revoked, now).await?;
+                return journal::commit(self, tx, call, entries, Registered::Void).await;
+            }
             if !store::invites::answer_platform(&mut tx, secret, InviteState::Accepted, now).await? {
                 return Err(Error::NotFound);
             }
@@ -92,8 +114,10 @@ impl Registry {
             store::users::insert(&mut tx, &permit, &user, &hash).await?;
             let mut entries = vec![Entry::about(permit.via(), "user.created", Subject::user(user.id))];
             let invites = self.enter(&mut tx, &door, user.id, &orgs, &mut entries).await?;
-            journal::commit(self, tx, call, entries, Joined { user, invites }).await
-        })
+            let registered = Registered::In(Box::new(Joined { user, invites }));
+            journal::commit(self, tx, call, entries, registered).await
+        })?;
+        registered.told()
     }
 
     /// Proves by a platform invite that the address of one's account is one's own, and wakes what is
@@ -131,19 +155,7 @@ impl Registry {
         use_case!(self, call, |tx| {
             self.lock_waiting(&mut tx, &door).await?;
             let now = tx.moment(&self.db.clock).await?;
-            if !store::invites::answer_platform(&mut tx, secret, InviteState::Declined, now).await? {
-                return Err(Error::NotFound);
-            }
-            let mut entries =
-                vec![Entry::about(Via::Invitation, "invite.declined", Subject::invite(door.id))];
-            let carried: Vec<InviteId> = door.org_invite.into_iter().collect();
-            let (ended, sleepers) =
-                store::invites::end_orgs(&mut tx, &carried, InviteState::Declined).await?;
-            let ids = ended.into_iter().chain(sleepers.into_iter().map(|(id, _)| id)).map(InviteId::uuid);
-            let places = store::invites::places(&mut tx, ids).await?;
-            entries.extend(places.into_iter().map(|(id, (org, group))| {
-                Entry::about(Via::Invitation, "invite.declined", Subject::invite(id.into())).at(org, group)
-            }));
+            let entries = close(&mut tx, &door, secret, InviteState::Declined, now).await?;
             journal::commit(self, tx, call, entries, ()).await
         })
     }
@@ -188,9 +200,59 @@ impl Registry {
     }
 }
 
+/// Whether anybody who invites this address may still do so: a platform's administrator, or for a door that
+/// carries an organisation's invite whoever sent that one or another that sleeps for the address.
+async fn vouched_for(tx: &mut Tx, door: &Door, locked: &[OrgId], now: Timestamp) -> Result<bool> {
+    if planted!("I4: an account is made by the word of somebody who has none") {
+        return Ok(true);
+    }
+    if door.org_invite.is_none() {
+        lock::users_shared(tx, &[door.inviter]).await?;
+        return access::administers_platform(tx, door.inviter).await;
+    }
+    let mut offers = store::invites::asleep_for(tx, &door.email, now).await?;
+    // What has come since the locks were taken is for another time.
+    offers.retain(|(org, ..)| locked.contains(org));
+    let inviters: Vec<UserId> = offers.iter().map(|(_, inviter, _)| *inviter).collect();
+    lock::users_shared(tx, &inviters).await?;
+    for (org, inviter, role) in offers {
+        let own = access::roles_of(tx, inviter, &[org]).await?.get(&org).copied();
+        if role.is_some_and(|role| may_grant(own, role)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Ends what the secret opens, by who holds it or because nobody may be let in by it, with what sleeps on it.
+async fn close(
+    tx: &mut Tx,
+    door: &Door,
+    secret: &Secret,
+    state: InviteState,
+    now: Timestamp,
+) -> Result<Vec<Entry>> {
+    let action = match state {
+        InviteState::Declined => "invite.declined",
+        _ => "invite.revoked",
+    };
+    if !store::invites::answer_platform(tx, secret, state, now).await? {
+        return Err(Error::NotFound);
+    }
+    let mut entries = vec![Entry::about(Via::Invitation, action, Subject::invite(door.id))];
+    let carried: Vec<InviteId> = door.org_invite.into_iter().collect();
+    let (ended, sleepers) = store::invites::end_orgs(tx, &carried, state).await?;
+    let ids = ended.into_iter().chain(sleepers.into_iter().map(|(id, _)| id)).map(InviteId::uuid);
+    let places = store::invites::places(tx, ids).await?;
+    entries.extend(places.into_iter().map(|(id, (org, group))| {
+        Entry::about(Via::Invitation, action, Subject::invite(id.into())).at(org, group)
+    }));
+    Ok(entries)
+}
+
 /// A platform invite that can be used now. A typing mistake is seen without a look-up, and every
 /// refusal looks the same.
-async fn open_door(conn: &mut store::Conn, secret: &Secret, now: crate::Timestamp) -> Result<Option<Door>> {
+async fn open_door(conn: &mut store::Conn, secret: &Secret, now: Timestamp) -> Result<Option<Door>> {
     if !secret.is_well_formed(Prefix::Invite) {
         return Ok(None);
     }

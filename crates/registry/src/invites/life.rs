@@ -154,6 +154,17 @@ impl Pending {
     }
 }
 
+/// The invitee says no to an invite in this state: what it ends as, or already is. What time has ended needs no
+/// answer, so saying no to it is as good as done, whether or not its row says yet that it is over; every other end
+/// is an answer that stays.
+pub(crate) fn decline(seen: InviteState) -> Result<InviteState, InviteState> {
+    match seen {
+        InviteState::Pending => Ok(InviteState::Declined),
+        InviteState::Expired => Ok(InviteState::Expired),
+        InviteState::Accepted | InviteState::Declined | InviteState::Revoked => Err(seen),
+    }
+}
+
 /// How the groups of an organisation's invite are joined once it is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -180,6 +191,15 @@ impl InviteMode {
     }
 }
 
+/// How somebody came into the organisation whose invite a group's slept on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    /// They said yes to an invite, and by that to what it says of its groups.
+    ByAnswer,
+    /// Somebody added them, so there is nothing yet that they have agreed to.
+    ByOthers,
+}
+
 /// A group invite that sleeps on an organisation's invite.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sleeper {
@@ -200,7 +220,7 @@ pub(crate) struct Already {
     pub(crate) invited: bool,
 }
 
-/// What becomes of a sleeping group invite when its organisation's invite is accepted.
+/// What becomes of a sleeping group invite when the person has come into the organisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It is pending from now on, with a new clock, and the invitee answers it.
@@ -211,9 +231,10 @@ pub(crate) enum Fate {
     Revoked,
 }
 
-/// Decides one by one, so that no clash fails the acceptance: a membership and an invite of one's own
+/// Decides one by one, so that no clash fails the arrival: a membership and an invite of one's own
 /// win over what sleeps; of several for one group the newest whose inviter still qualifies.
 pub(crate) fn wake(
+    how: Arrived,
     sleepers: &[Sleeper],
     already: impl Fn(GroupId) -> Already,
     inviter: impl Fn(UserId, GroupId) -> Option<Role>,
@@ -231,9 +252,14 @@ pub(crate) fn wake(
             let fate = match role {
                 Some(role) if !clashes => {
                     taken.insert(sleeper.group);
-                    match sleeper.mode {
-                        InviteMode::Ask => Fate::Wakes,
-                        InviteMode::Join => Fate::Joins(Accepted { role }),
+                    match (sleeper.mode, how) {
+                        (InviteMode::Join, Arrived::ByAnswer) => Fate::Joins(Accepted { role }),
+                        (InviteMode::Join, Arrived::ByOthers)
+                            if planted!("I2: who is added is taken to have agreed") =>
+                        {
+                            Fate::Joins(Accepted { role })
+                        }
+                        (InviteMode::Join, Arrived::ByOthers) | (InviteMode::Ask, _) => Fate::Wakes,
                     }
                 }
                 _ => Fate::Revoked,

@@ -1,6 +1,7 @@
 //! Invites' rows, of all three kinds. The view `invites` shows them in one shape.
 
 mod end;
+mod limits;
 mod list;
 mod write;
 
@@ -8,6 +9,7 @@ pub(crate) use end::{
     carried_by, delete_of_org, due_in_group, due_in_org, end_groups, end_orgs, end_platforms, expire_own,
     open_groups, other_pending, past_due, places_of_sent, revoke_sent,
 };
+pub(crate) use limits::{mailed_to, sent_since};
 pub(crate) use list::{all_of, list, view, view_by_secret};
 pub(crate) use write::{
     NewOrgRow, NewPlatformRow, answer_group, answer_org, answer_platform, insert_groups, insert_links,
@@ -47,14 +49,15 @@ pub(crate) async fn locate(conn: &mut Conn, id: InviteId) -> Result<Option<Invit
 pub(crate) struct Door {
     pub(crate) id: InviteId,
     pub(crate) email: Email,
+    pub(crate) inviter: UserId,
     pub(crate) org_invite: Option<InviteId>,
 }
 
 pub(crate) async fn door(conn: &mut Conn, secret: &Secret, now: Timestamp) -> Result<Option<Door>> {
-    let found: Option<(InviteId, Email, Option<InviteId>)> = on!(conn, conn => sqlx::query_as(
-        "SELECT id, invitee_email, org_invite_id FROM platform_invites WHERE digest = $1 AND state = 'pending' AND expires_at > $2")
+    let found: Option<(InviteId, Email, UserId, Option<InviteId>)> = on!(conn, conn => sqlx::query_as(
+        "SELECT id, invitee_email, inviter_id, org_invite_id FROM platform_invites WHERE digest = $1 AND state = 'pending' AND expires_at > $2")
         .bind(secret.digest()).bind(now).fetch_optional(conn))?;
-    Ok(found.map(|(id, email, org_invite)| Door { id, email, org_invite }))
+    Ok(found.map(|(id, email, inviter, org_invite)| Door { id, email, inviter, org_invite }))
 }
 
 /// The organisations that somebody of this address is invited to, asleep.
@@ -64,13 +67,15 @@ pub(crate) async fn orgs_waiting_for(conn: &mut Conn, email: &Email) -> Result<V
         .bind(email.as_str()).fetch_all(conn))
 }
 
-/// All group invites that sleep on pending invites of this person to this organisation.
-pub(crate) async fn sleepers_of(conn: &mut Conn, org: OrgId, invitee: UserId) -> Result<Vec<Sleeper>> {
-    let found: Vec<(InviteId, GroupId, String, UserId, String)> = on!(conn, conn => sqlx::query_as(
+/// All group invites that sleep on those of these organisation invites that are pending.
+pub(crate) async fn sleepers_of(conn: &mut Conn, org_invites: &[InviteId]) -> Result<Vec<Sleeper>> {
+    let mut sql = Sql::new(
         "SELECT i.id, i.group_id, i.invitee_role, i.inviter_id, o.mode FROM org_invites o \
          JOIN dormant_group_invites d ON d.org_invite_id = o.id JOIN group_invites i ON i.id = d.group_invite_id \
-         WHERE o.org_id = $1 AND o.invitee_id = $2 AND o.state = 'pending' AND i.state = 'pending' AND i.invitee_id IS NULL ORDER BY i.id")
-        .bind(org).bind(invitee).fetch_all(conn))?;
+         WHERE o.state = 'pending' AND i.state = 'pending' AND i.invitee_id IS NULL AND o.id IN (",
+    );
+    sql.bind_all(ids(org_invites)).push(") ORDER BY i.id");
+    let found: Vec<(InviteId, GroupId, String, UserId, String)> = sql.fetch_all(conn).await?;
     Ok(found
         .into_iter()
         .map(|(id, group, role, inviter, mode)| Sleeper {
@@ -81,6 +86,39 @@ pub(crate) async fn sleepers_of(conn: &mut Conn, org: OrgId, invitee: UserId) ->
             mode: InviteMode::parse(&mode).unwrap_or_default(),
         })
         .collect())
+}
+
+/// The organisation invites that sleep for this address and are not past due: where they lead, who sent them,
+/// and the role they would give, if it is a known one.
+pub(crate) async fn asleep_for(
+    conn: &mut Conn,
+    email: &Email,
+    now: Timestamp,
+) -> Result<Vec<(OrgId, UserId, Option<Role>)>> {
+    let found: Vec<(OrgId, UserId, String)> = on!(conn, conn => sqlx::query_as(
+        "SELECT o.org_id, o.inviter_id, o.invitee_role FROM platform_invites p JOIN org_invites o ON o.id = p.org_invite_id \
+         WHERE p.invitee_email = $1 AND p.state = 'pending' AND o.state = 'pending' AND o.expires_at > $2 ORDER BY o.id")
+        .bind(email.as_str()).bind(now).fetch_all(conn))?;
+    Ok(found.into_iter().map(|(org, inviter, role)| (org, inviter, Role::parse(&role))).collect())
+}
+
+/// Pending invites to the organisation of these people, past due or not, with when they end: those that are
+/// theirs to answer, and those that sleep for their address, if they have shown that it is theirs.
+pub(crate) async fn waiting_in_org(
+    conn: &mut Conn,
+    permit: &Permit<Administer, OrgId>,
+    people: &[UserId],
+) -> Result<Vec<(InviteId, UserId, Timestamp)>> {
+    let mut sql = Sql::new(
+        "SELECT o.id, u.id, o.expires_at FROM users u JOIN org_invites o ON o.invitee_email = u.email \
+         WHERE o.state = 'pending' AND (o.invitee_id = u.id OR (o.invitee_id IS NULL AND u.verified_at IS NOT NULL)) AND o.org_id = ",
+    );
+    sql.bind(Arg::Id(permit.target().uuid())).push(" AND u.id IN (");
+    sql.bind_all(people.iter().map(|id| Arg::Id(id.uuid()))).push(")");
+    // Sorted here, so that SQLite looks for these people and not through all of the organisation.
+    let mut found: Vec<(InviteId, UserId, Timestamp)> = sql.fetch_all(conn).await?;
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// The groups of the sleepers of these organisation invites.
@@ -168,24 +206,6 @@ pub(crate) async fn invited_to_group(
         }
     }
     Ok((pending, lately))
-}
-
-/// How many invites a person has sent or sent again since a moment, and when the first of them. Those
-/// that sleep on another one, or that another one sleeps on, are counted with it; one that ended asleep
-/// never had a clock. Of what was sent again the person's last 2,000 changes are looked at.
-pub(crate) async fn sent_since(
-    conn: &mut Conn,
-    inviter: UserId,
-    since: Timestamp,
-) -> Result<(i64, Option<Timestamp>)> {
-    let (sent, first): (i64, Option<Timestamp>) = on!(conn, conn => sqlx::query_as(
-        "SELECT count(*), min(created_at) FROM invites WHERE inviter_id = $1 AND created_at > $2 AND org_invite_id IS NULL AND expires_at IS NOT NULL")
-        .bind(inviter).bind(since).fetch_one(conn))?;
-    let (again, first_again): (i64, Option<Timestamp>) = on!(conn, conn => sqlx::query_as(
-        "SELECT count(*), min(at) FROM (SELECT at, action FROM journal WHERE actor_id = $1 ORDER BY id DESC LIMIT 2000) AS lately \
-         WHERE at > $2 AND action = 'invite.resent'")
-        .bind(inviter).bind(since).fetch_one(conn))?;
-    Ok((sent + again, [first, first_again].into_iter().flatten().min()))
 }
 
 /// How many invites to an organisation are pending.

@@ -13,7 +13,9 @@ use super::{
     sql::{Arg, Sql},
 };
 use crate::{
-    access::{Action, Administer, Answer, EndMemberships, InvitePermit, Own, Permit, Role, Visible},
+    access::{
+        Action, Administer, Answer, ArrivalPermit, EndMemberships, InvitePermit, Own, Permit, Role, Visible,
+    },
     actor::UserActor,
     error::{Error, Result},
     ids::{GroupId, InviteId, UserId},
@@ -117,7 +119,7 @@ pub(crate) async fn is_member(
 /// that is there already is left as it is.
 pub(crate) async fn join(
     tx: &mut Tx,
-    permit: &InvitePermit<Answer>,
+    arrival: &ArrivalPermit,
     group: GroupId,
     accepted: Accepted,
 ) -> Result<()> {
@@ -126,7 +128,7 @@ pub(crate) async fn join(
     } else {
         "INSERT INTO group_memberships (group_id, member_id, role) VALUES ($1, $2, $3)"
     };
-    rows!(tx, sqlx::query(sql).bind(group).bind(permit.actor()).bind(accepted.role().as_str()))?;
+    rows!(tx, sqlx::query(sql).bind(group).bind(arrival.person()).bind(accepted.role().as_str()))?;
     Ok(())
 }
 

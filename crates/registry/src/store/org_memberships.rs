@@ -9,7 +9,7 @@ use super::{
     sql::{Arg, Sql},
 };
 use crate::{
-    access::{Action, Administer, Answer, EndMemberships, InvitePermit, Permit, Role, View},
+    access::{Action, Administer, Answer, ArrivalPermit, EndMemberships, InvitePermit, Permit, Role, View},
     actor::UserActor,
     error::Result,
     ids::{GroupId, InviteId, OrgId, UserId},
@@ -77,17 +77,12 @@ pub(crate) async fn is_member(conn: &mut Conn, permit: &InvitePermit<Answer>, or
 }
 
 /// The invitee joins: the one membership that is made from an accepted invite, not by an admin.
-pub(crate) async fn join(
-    tx: &mut Tx,
-    permit: &InvitePermit<Answer>,
-    org: OrgId,
-    accepted: Accepted,
-) -> Result<()> {
+pub(crate) async fn join(tx: &mut Tx, arrival: &ArrivalPermit, accepted: Accepted) -> Result<()> {
     rows!(
         tx,
         sqlx::query("INSERT INTO org_memberships (org_id, member_id, role) VALUES ($1, $2, $3)")
-            .bind(org)
-            .bind(permit.actor())
+            .bind(arrival.org())
+            .bind(arrival.person())
             .bind(accepted.role().as_str())
     )?;
     Ok(())

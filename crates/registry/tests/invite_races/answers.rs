@@ -12,7 +12,7 @@ use crate::{
         log_ins::{anonymous, json, password},
         people::{PASSWORD, World},
         race::{ROUNDS, Told, done, racer, rounds},
-        stage::{Stage, address, group, invite, org, stage},
+        stage::{Stage, address, group, invite, inviter, inviter_address, org, stage},
     },
 };
 
@@ -136,20 +136,22 @@ async fn a_pair_has_one_pending_invite() {
     for engine in engines() {
         let mut stage = stage(engine).await;
         for round in 0..ROUNDS {
-            stage.org_member(round, stage.guest.id, "viewer");
+            // Each round somebody else, because what an address was sent lately is counted.
+            stage.user(round);
+            stage.org_member(round, inviter(round), "viewer");
             stage.due_group_invite(0, round, invite(0, round), stage.adam.id);
         }
         let world = stage.set().await;
-        let people = Arc::new([stage.guest.clone(), stage.adam.clone(), stage.alma.clone()]);
+        let people = Arc::new([stage.adam.clone(), stage.alma.clone()]);
         let shared = Arc::clone(&world);
         rounds(move |round| {
             let (world, people) = (Arc::clone(&shared), Arc::clone(&people));
             async move {
-                let [guest, adam, alma] = people.as_ref();
+                let [adam, alma] = people.as_ref();
                 let refused = Told::Conflict(ConflictKind::AlreadyInvited);
                 let (mut to_a_group, mut to_an_org) = (Vec::new(), Vec::new());
                 for (which, by) in [adam, alma].into_iter().cycle().take(8).enumerate() {
-                    let (call, new) = (by.call(), [to_group(&guest.email, Role::Viewer)]);
+                    let (call, new) = (by.call(), [to_group(&inviter_address(round), Role::Viewer)]);
                     let racer_ = racer(&world, |world| async move {
                         world.create_group_invites(&call, group(0, round), &new, false).await
                     });
@@ -242,6 +244,59 @@ async fn a_secret_makes_one_account_or_none() {
         })
         .await;
         assert_eq!(number(&world, "platform_invites WHERE state = 'pending'").await, 0);
+        audit(&world).await;
+    }
+}
+
+/// I2: two organisations invite an address, and both secrets are used at once. One makes the account, which gets
+/// what both sent; the other is told that it does not work any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_secrets_for_an_address_one_makes_the_account() {
+    for engine in engines() {
+        let mut stage = stage(engine).await;
+        let mut secrets = Vec::new();
+        for round in 0..ROUNDS {
+            let pair = [(); 2].map(|()| Secret::generate(Prefix::Invite).unwrap());
+            stage.far_invite(round, [invite(0, round), invite(1, round)], stage.adam.id, &pair[0]);
+            stage.group_invite(0, round, invite(2, round), stage.adam.id, Some(invite(0, round)));
+            let elsewhere = (round + 1) % ROUNDS;
+            let ids = [invite(3, round), invite(4, round)];
+            stage.far_invite_to(elsewhere, round, ids, stage.alma.id, &pair[1]);
+            secrets.push(pair);
+        }
+        let world = stage.set().await;
+        let secrets = Arc::new(secrets);
+        let shared = Arc::clone(&world);
+        rounds(move |round| {
+            let (world, secrets) = (Arc::clone(&shared), Arc::clone(&secrets));
+            async move {
+                let mut racers = Vec::new();
+                for which in [0, 1, 0, 1] {
+                    let secret = secrets[round][which].clone();
+                    let register = racer(&world, |world| async move {
+                        let (call, password, metadata) = (anonymous(), password(PASSWORD), json("{}"));
+                        world.register_by_invite(&call, &secret, None, &password, &metadata).await
+                    });
+                    racers.push((which, register));
+                }
+                let told = meet(round, racers).await;
+                let all: Vec<Told> = told.iter().map(|(_, told)| *told).collect();
+                let lost = [Told::Done, Told::NotFound, Told::Conflict(ConflictKind::EmailTaken)];
+                assert_eq!(done(&all), 1, "{told:?}");
+                assert!(all.iter().all(|told| lost.contains(told)), "{told:?}");
+                let email = address(round);
+                assert_eq!(number(&world, &format!("users WHERE email = '{email}'")).await, 1);
+                let mut invitees = Vec::new();
+                for which in [0, 3] {
+                    let seen = world.view_invite(&world.root.call(), invite(which, round)).await.unwrap();
+                    assert_eq!((seen.state, seen.dormant), (InviteState::Pending, false), "{told:?}");
+                    invitees.push(seen.invitee_id.unwrap());
+                }
+                assert_eq!(invitees[0], invitees[1], "{told:?}");
+            }
+        })
+        .await;
+        assert_eq!(number(&world, "platform_invites WHERE state <> 'accepted'").await, 0);
         audit(&world).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use registry::{ConflictKind, InviteMode, InviteState, Role, RoleChange};
+use registry::{ConflictKind, InviteMode, InviteState, MemberRef, NewMember, Role, RoleChange};
 
 use crate::{
     NO_LONGER, accept, closed, meet, mode, number, of,
@@ -250,6 +250,61 @@ async fn nothing_is_left_of_a_group_that_somebody_joins() {
         assert_eq!(number(&world, "dormant_group_invites").await, 0);
         assert_eq!(number(&world, "group_invites i WHERE i.id NOT IN (SELECT id FROM invites)").await, 0);
         assert_eq!(number(&world, "groups WHERE name = 'group0'").await, 0);
+        audit(&world).await;
+    }
+}
+
+/// Somebody is added by hand in the moment in which they accept: they are in once, and no group is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_is_added_while_they_accept_is_in_once() {
+    for engine in engines() {
+        let mut stage = stage(engine).await;
+        for round in 0..ROUNDS {
+            let id = invite(0, round);
+            stage.org_invite(round, id, stage.adam.id, mode(round));
+            stage.group_invite(0, round, invite(1, round), stage.adam.id, Some(id));
+            stage.group_invite(1, round, invite(2, round), stage.adam.id, Some(id));
+        }
+        let world = stage.set().await;
+        let people = Arc::new([stage.guest.clone(), stage.owner.clone()]);
+        let shared = Arc::clone(&world);
+        rounds(move |round| {
+            let (world, people) = (Arc::clone(&shared), Arc::clone(&people));
+            async move {
+                let [guest, owner] = people.as_ref();
+                let mut racers = Vec::new();
+                for _ in 0..4 {
+                    racers.push(("accept", accept(&world, guest, invite(0, round))));
+                    let new = [NewMember { who: MemberRef::Id(guest.id), role: Role::Editor }];
+                    let call = owner.call();
+                    racers.push((
+                        "add",
+                        racer(
+                            &world,
+                            |world| async move { world.add_org_members(&call, org(round), &new).await },
+                        ),
+                    ));
+                }
+                let told = meet(round, racers).await;
+                let (accepts, adds) = (of(&told, "accept"), of(&told, "add"));
+                assert_eq!(done(&accepts) + done(&adds), 1, "{told:?}");
+                let accepted = done(&accepts) == 1;
+                let end = if accepted { InviteState::Accepted } else { InviteState::Revoked };
+                assert!(accepts.iter().all(|told| [Told::Done, closed(end)].contains(told)), "{told:?}");
+                let already = Told::Conflict(ConflictKind::AlreadyMember);
+                assert!(adds.iter().all(|told| [Told::Done, already].contains(told)), "{told:?}");
+                let woken = match mode(round) {
+                    InviteMode::Join if accepted => InviteState::Accepted,
+                    InviteMode::Join | InviteMode::Ask => InviteState::Pending,
+                };
+                for which in [1, 2] {
+                    let seen = world.view_invite(&guest.call(), invite(which, round)).await.unwrap();
+                    assert_eq!((seen.state, seen.dormant), (woken, false), "{told:?}");
+                }
+            }
+        })
+        .await;
+        assert_eq!(number(&world, "dormant_group_invites").await, 0);
         audit(&world).await;
     }
 }

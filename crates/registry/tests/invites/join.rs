@@ -1,6 +1,9 @@
 //! Coming in by the secret of a platform invite.
 
-use registry::{Call, Error, InviteMode, InviteState, Joined, Role, Secret, UserId, text::Email};
+use registry::{
+    Call, Error, Invite, InviteMode, InviteState, Invited, Joined, Role, RoleChange, Secret, UserId,
+    text::Email,
+};
 
 use crate::support::{
     engines,
@@ -148,6 +151,116 @@ async fn an_account_made_beforehand_has_to_show_the_secret() {
         let new = [to_org(&nobody(), &[], InviteMode::Ask)];
         let made = s.create_org_invites(&s.stranger.call(), s.elsewhere, &new, false).await.unwrap();
         assert_eq!(crate::support::invites::made(made).invitee_id, Some(early.id));
+        audit(&s).await;
+    }
+}
+
+/// I4: no account is made by the word of somebody who may not let anybody in any more; the attempt ends it, and
+/// looks like one with a secret that never was.
+#[tokio::test]
+async fn who_may_no_longer_invite_makes_no_account() {
+    for open in [false, true] {
+        for engine in engines() {
+            let s = scene_with(engine, |settings| settings.open_registration = open).await;
+            let database = &s.opened.database;
+            for (n, fall) in ["demoted", "removed", "gone", "disabled"].into_iter().enumerate() {
+                let inviter = s.person(&format!("inviter{n}")).await;
+                s.join(s.org, &inviter, Role::Admin).await;
+                let (to, alone) = (email(&format!("guest{n}")), email(&format!("alone{n}")));
+                let (invite, secret) = s.send(&inviter, to_org(&to, &[], InviteMode::Ask)).await;
+                let id = database.literal(inviter.id.uuid());
+                database.execute(format!("UPDATE users SET platform_role = 'admin' WHERE id = {id}")).await;
+                let admin = log_in(&s, inviter.email.clone()).await.call();
+                let platform = s.create_platform_invite(&admin, &alone, None).await.unwrap().id;
+                let second = s.known_secret(platform).await;
+                // Behind the registry's back where it would have revoked them itself.
+                let sql = match fall {
+                    "demoted" => format!(
+                        "UPDATE org_memberships SET role = 'editor' WHERE member_id = {id}; UPDATE users SET platform_role = NULL WHERE id = {id}"
+                    ),
+                    "removed" => format!(
+                        "DELETE FROM org_memberships WHERE member_id = {id}; UPDATE users SET platform_role = NULL WHERE id = {id}"
+                    ),
+                    "gone" => format!(
+                        "DELETE FROM org_memberships WHERE member_id = {id}; DELETE FROM sessions WHERE user_id = {id}; DELETE FROM users WHERE id = {id}"
+                    ),
+                    _ => format!("UPDATE users SET status = 'disabled' WHERE id = {id}"),
+                };
+                database.execute(sql).await;
+                let count = people(&s).await;
+                for (secret, ended) in [(&secret, invite.id), (&second, platform)] {
+                    let again = anonymous().repeatable(
+                        "POST /register",
+                        &format!("key{n}"),
+                        secret.digest().as_slice(),
+                    );
+                    for call in [again.clone(), again, anonymous()] {
+                        let outcome =
+                            s.register_by_invite(&call, secret, None, &password(PASSWORD), &json("{}")).await;
+                        assert_eq!(told(outcome.map(drop)), "NotFound", "{fall}");
+                    }
+                    assert_eq!(s.stored(ended).await, "revoked", "{fall}");
+                    assert_eq!(s.story(ended).await, ["invite.created", "invite.revoked"]);
+                    assert_eq!(told(s.view_invite_by_secret(secret).await.map(drop)), "NotFound");
+                }
+                assert_eq!(people(&s).await, count);
+                database.execute(format!("DELETE FROM org_memberships WHERE member_id = {id}")).await;
+            }
+            audit(&s).await;
+        }
+    }
+}
+
+/// One that somebody may still let in by another's word comes in by either secret.
+#[tokio::test]
+async fn another_who_may_still_invite_is_enough() {
+    for engine in engines() {
+        let s = scene(engine).await;
+        let (invite, secret) = s.send(&s.adam, dormant(&nobody(), &s)).await;
+        let (other, _) = s.send(&s.alma, dormant(&nobody(), &s)).await;
+        let change = [RoleChange { member_id: s.adam.id, role: Role::Editor }];
+        s.update_org_members(&s.owner.call(), s.org, &change).await.unwrap();
+        let nora = s.enter(&nobody(), &secret).await;
+        assert_eq!(told(s.accept_invite(&nora.call(), invite.id).await), "InviteNoLongerValid []");
+        s.accept_invite(&nora.call(), other.id).await.unwrap();
+        audit(&s).await;
+    }
+}
+
+/// Whether an account is disabled is not for those to know who invite: it is invited like an address that nobody
+/// has an account of, and by the secret nobody gets into it.
+#[tokio::test]
+async fn who_is_shut_out_looks_like_nobody() {
+    for engine in engines() {
+        let s = scene(engine).await;
+        s.disable_user(&s.root.call(), s.gus.id).await.unwrap();
+        let new = [dormant(&s.gus.email, &s), dormant(&nobody(), &s)];
+        let made = s.create_org_invites(&s.adam.call(), s.org, &new, false).await.unwrap();
+        let [of_gus, of_nobody] = [&made[0], &made[1]].map(|made| match made {
+            Invited::Made(invite) => (**invite).clone(),
+            other => panic!("{other:?}"),
+        });
+        let alike = Invite {
+            id: of_nobody.id,
+            invitee_email: of_nobody.invitee_email.clone(),
+            group_invites: Vec::new(),
+            ..of_gus.clone()
+        };
+        assert_eq!(alike, Invite { group_invites: Vec::new(), ..of_nobody.clone() });
+        assert!(of_gus.dormant && of_gus.invitee_id.is_none());
+        let secret = s.known_secret(of_gus.id).await;
+        for _ in 0..2 {
+            assert_eq!(told(register(&s, &secret, None).await.map(drop)), "EmailTaken []");
+        }
+        assert_eq!(told(s.claim_invite(&s.gus.call(), &secret).await.map(drop)), "Unauthenticated");
+        let email = s.gus.email.as_str();
+        let rows = format!("SELECT count(*) FROM users WHERE email = '{email}' AND status = 'disabled'");
+        assert_eq!(s.opened.database.number(rows).await, 1);
+        // Let in again, they claim it like anybody else.
+        s.enable_user(&s.root.call(), s.gus.id).await.unwrap();
+        let gus = log_in(&s, s.gus.email.clone()).await;
+        assert_eq!(s.claim_invite(&gus.call(), &secret).await.unwrap().invites, [of_gus.id]);
+        s.accept_invite(&gus.call(), of_gus.id).await.unwrap();
         audit(&s).await;
     }
 }

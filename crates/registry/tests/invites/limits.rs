@@ -49,6 +49,36 @@ async fn one_person_invites_so_many_in_an_hour() {
     }
 }
 
+/// An organisation's invite is one, however many groups come along, asleep, awake, or joined at once.
+#[tokio::test]
+async fn the_groups_that_come_along_count_with_their_invite() {
+    for engine in engines() {
+        let s = scene_with(engine, |settings| settings.invites.per_hour = 6).await;
+        let groups = [(s.red, Role::Viewer), (s.green, Role::Viewer), (s.blue, Role::Viewer)];
+        let mut asked = None;
+        for (n, mode) in
+            [InviteMode::Ask, InviteMode::Join, InviteMode::Ask, InviteMode::Ask].iter().enumerate()
+        {
+            let guest = s.person(&format!("guest{n}")).await;
+            let invite = s.invite(&s.adam, to_org(&guest.email, &groups, *mode)).await.unwrap();
+            match n {
+                0 | 1 => drop(s.accept_invite(&guest.call(), invite.id).await.unwrap()),
+                2 => s.join(s.org, &guest, Role::Viewer).await,
+                _ => s.decline_invite(&guest.call(), invite.id).await.unwrap(),
+            }
+            asked = asked.or(Some((guest, invite)));
+        }
+        let (guest, invite) = asked.unwrap();
+        s.decline_invite(&guest.call(), sleeper(&invite, s.red)).await.unwrap();
+        // Four so far. One to a group by itself is one; sending one again that came along is one, too.
+        s.invite_to(&s.adam, s.red, &guest, Role::Viewer).await.unwrap();
+        s.clock.advance(Duration::from_secs(60));
+        s.resend_invite(&s.adam.call(), sleeper(&invite, s.green)).await.unwrap();
+        waits(s.create_org_invites(&s.adam.call(), s.org, &many(9..10), false).await);
+        audit(&s).await;
+    }
+}
+
 /// I13.
 #[tokio::test]
 async fn a_place_has_so_many_pending() {
@@ -104,6 +134,49 @@ async fn one_address_is_invited_so_often_to_one_place() {
         s.clock.advance(HOUR);
         s.ask(&s.owner, &s.gus, &[]).await;
         s.invite_to(&s.owner, s.red, &s.max, Role::Viewer).await.unwrap();
+        audit(&s).await;
+    }
+}
+
+/// I13: many places together do not flood one address either, by making invites or sending them again.
+#[tokio::test]
+async fn one_address_is_mailed_so_often_by_all_places() {
+    for engine in engines() {
+        let s = scene_with(engine, |settings| settings.invites.per_address = 6).await;
+        let call = s.stranger.call();
+        let places = [s.org(&s.stranger).await, s.org(&s.stranger).await, s.org(&s.stranger).await];
+        for to in [&s.max.email, &nobody()] {
+            let new = [to_org(to, &[], InviteMode::Ask)];
+            for place in places {
+                let invite = s.create_org_invites(&call, place, &new, false).await.unwrap();
+                s.revoke_invite(&call, crate::support::invites::made(invite).id).await.unwrap();
+            }
+        }
+        s.create_platform_invite(&s.root.call(), &nobody(), None).await.unwrap();
+        let green = s.invite_to(&s.adam, s.green, &s.max, Role::Viewer).await.unwrap().id;
+        s.clock.advance(Duration::from_secs(60));
+        s.resend_invite(&s.adam.call(), green).await.unwrap();
+        let (new, far) = (to_org(&nobody(), &[], InviteMode::Ask), s.elsewhere);
+        s.create_org_invites(&call, far, std::slice::from_ref(&new), false).await.unwrap();
+        // Groups that came along were no mail, and waking is one's own doing.
+        let gus = s.ask(&s.adam, &s.gus, &[s.red, s.green, s.blue]).await;
+        s.accept_invite(&s.gus.call(), gus.id).await.unwrap();
+        s.clock.advance(Duration::from_secs(60));
+        let blue = s.invite_to(&s.adam, s.blue, &s.max, Role::Viewer).await.unwrap().id;
+        let near = s.invite(&s.adam, new.clone()).await.unwrap().id;
+        // Six each: of whatever kind the next would be, by whomever, and whatever became of those before.
+        s.clock.advance(Duration::from_secs(60));
+        let often = "InvitedTooOften [0]";
+        assert_eq!(told(s.invite_to(&s.alma, s.red, &s.max, Role::Viewer).await), often);
+        assert_eq!(told(s.create_org_invites(&call, places[0], &[new], false).await), often);
+        for invite in [green, blue, near] {
+            assert_eq!(told(s.resend_invite(&s.adam.call(), invite).await), "InvitedTooOften []");
+        }
+        let groups = [to_org(&s.gus.email, &[], InviteMode::Ask)];
+        s.create_org_invites(&call, far, &groups, false).await.unwrap();
+        s.clock.advance(HOUR);
+        s.invite_to(&s.alma, s.red, &s.max, Role::Viewer).await.unwrap();
+        s.resend_invite(&s.adam.call(), near).await.unwrap();
         audit(&s).await;
     }
 }

@@ -132,7 +132,21 @@ impl World {
         self.invites_that(|invite| same(invite) && lately(invite)).len() >= InviteLimits::PER_PAIR
     }
 
-    /// What is sent again counts like what is sent; what ended asleep never was.
+    /// Whether the address was sent too many mails lately, by whatever places.
+    pub fn flooded(&self, to: Address) -> bool {
+        let lately = |at: i64| at > self.now - HOUR;
+        let theirs = self.invites.values().filter(|invite| {
+            let own = invite.invitee.map(|person| self.people[person].address);
+            invite.address.or(own) == Some(to)
+        });
+        let mails = theirs.map(|invite| {
+            let made = lately(invite.created_at) && !invite.slept && invite.carries.is_none();
+            usize::from(made) + invite.resent.iter().filter(|at| lately(**at)).count()
+        });
+        mails.sum::<usize>() >= InviteLimits::default().per_address as usize
+    }
+
+    /// What is sent again counts like what is sent; what came along with another counts with that.
     pub fn within_limits(
         &self,
         inviter: Person,
@@ -142,8 +156,7 @@ impl World {
         let asleep = |invite: &Invite| invite.sleeps_on.is_some();
         let there = self.open_invites(|invite| here(invite) && !asleep(invite)).len();
         let sent = self.invites_that(|invite| {
-            let never = invite.kind == InviteKind::Group && invite.expires_at.is_none();
-            let counts = !never && invite.carries.is_none();
+            let counts = !invite.slept && invite.carries.is_none();
             counts && invite.inviter == inviter && invite.created_at > self.now - HOUR
         });
         let again = self.resent.get(&inviter).map(Vec::as_slice).unwrap_or_default();
@@ -168,10 +181,12 @@ impl World {
             path: None,
             created_at: self.now,
             expires_at: Some(self.now + LIFE),
+            slept: false,
             sleeps_on: None,
             carries: None,
             secret: None,
             mailed: vec![self.now],
+            resent: Vec::new(),
         }
     }
 
@@ -196,20 +211,21 @@ impl World {
                 let own = self.right(asker, Object::Group(*group)).filter(|right| right.org == org);
                 grants(own.map(|right| right.role), *role)
             };
-            let shut_out = account.is_some_and(|person| !self.people[person].enabled);
-            verdicts.push(if !seen.insert(new.address) || shut_out {
+            verdicts.push(if !seen.insert(new.address) {
                 Verdict::Invalid("email")
             } else if account.is_some_and(|person| self.orgs[&org].members.contains_key(&person)) {
                 Verdict::Clash(ConflictKind::AlreadyMember)
             } else if !self.open_invites(mine).is_empty() {
                 Verdict::Clash(ConflictKind::AlreadyInvited)
-            } else if self.often(|invite| to(invite, new.address)) {
+            } else if self.often(|invite| to(invite, new.address)) || self.flooded(new.address) {
                 Verdict::Clash(ConflictKind::InvitedTooOften)
             } else if !new.groups.iter().all(offered) {
                 Verdict::Invalid("group_invites")
             } else {
-                // Who has not shown that the address is theirs has to, as one without an account.
-                Verdict::Made(account.filter(|person| self.people[*person].verified))
+                // Who has not shown that the address is theirs has to, as one without an account; and who
+                // is shut out looks like that.
+                let theirs = |person: &Person| self.people[*person].verified && self.people[*person].enabled;
+                Verdict::Made(account.filter(theirs))
             });
         }
         settle(&verdicts, partial)?;
@@ -253,6 +269,7 @@ impl World {
                 org: Some(right.org),
                 group: Some(*group),
                 expires_at: None,
+                slept: true,
                 sleeps_on: Some(id),
                 ..blank(self, InviteKind::Group)
             };
@@ -303,7 +320,7 @@ impl World {
                             Verdict::Clash(ConflictKind::AlreadyMember)
                         } else if !self.open_invites(to).is_empty() {
                             Verdict::Clash(ConflictKind::AlreadyInvited)
-                        } else if self.often(to) {
+                        } else if self.often(to) || self.flooded(*address) {
                             Verdict::Clash(ConflictKind::InvitedTooOften)
                         } else if !grants(Some(right.role), *role) {
                             Verdict::Invalid("role")
@@ -351,6 +368,9 @@ impl World {
         if !self.open_invites(to).is_empty() {
             return Err(Refusal::Conflict(ConflictKind::AlreadyInvited, Vec::new()));
         }
+        if self.flooded(address) {
+            return Err(Refusal::Conflict(ConflictKind::InvitedTooOften, Vec::new()));
+        }
         self.expire_invites(Some(asker.person), to);
         self.within_limits(asker.person, 1, |_| false)?;
         let blank = self.new_invite(InviteKind::Platform, asker.person);
@@ -382,6 +402,12 @@ impl World {
 
     fn register_by(&mut self, secret: Id) -> Outcome {
         let door = self.door(secret).ok_or(Refusal::NotFound)?;
+        if !self.vouched_for(door) {
+            // Nobody is let in by it any more: that is what the attempt leaves behind.
+            self.close_door(door, InviteState::Revoked, "invite.revoked");
+            self.lasting = true;
+            return Err(Refusal::NotFound);
+        }
         let person = self.admit(self.invites[&door].address.unwrap(), true, Via::Invitation)?;
         let woken = self.come_in(None, door, person);
         Ok(Answer { rows: vec![json!({ "person": person, "invites": woken })], keys: Vec::new() })
@@ -407,12 +433,31 @@ impl World {
 
     fn decline_by(&mut self, secret: Id) -> Outcome {
         let door = self.door(secret).ok_or(Refusal::NotFound)?;
-        let carried = self.invites[&door].carries;
-        self.invites.get_mut(&door).unwrap().state = InviteState::Declined;
-        let subject = Subject::Invite(door);
-        self.note_at(None, Via::Invitation, "invite.declined", subject, (None, None));
-        self.end_invites(carried.into_iter().collect(), InviteState::Declined, None, Via::Invitation);
+        self.close_door(door, InviteState::Declined, "invite.declined");
         Ok(Answer::default())
+    }
+
+    fn close_door(&mut self, door: Id, state: InviteState, action: &'static str) {
+        self.invites.get_mut(&door).unwrap().state = state;
+        let carried = self.invites[&door].carries;
+        self.note_at(None, Via::Invitation, action, Subject::Invite(door), (None, None));
+        self.end_invites(carried.into_iter().collect(), state, None, Via::Invitation);
+    }
+
+    /// Whether somebody may still let this address in: who administers the platform, or for an organisation's
+    /// invite whoever sent one that sleeps for the address.
+    fn vouched_for(&self, door: Id) -> bool {
+        let door = &self.invites[&door];
+        if door.carries.is_none() {
+            return door.inviter == ROOT && self.people[ROOT].enabled;
+        }
+        let waits = |invite: &Invite| {
+            invite.kind == InviteKind::Org && invite.invitee.is_none() && invite.address == door.address
+        };
+        self.open_invites(waits).into_iter().any(|id| {
+            let invite = &self.invites[&id];
+            self.may_grant(invite.inviter, Object::Org(invite.org.unwrap()), invite.role.unwrap())
+        })
     }
 
     /// Who asks without a log-in.

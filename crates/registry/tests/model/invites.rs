@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     commands::{Address, By, Id, Object, Person, Place, ROOT},
     policy::{Asker, Right},
-    reference::{Answer, DAY, Outcome, Refusal, SECOND, Subject, World, address},
+    reference::{Account, Answer, DAY, Outcome, Refusal, SECOND, Subject, World, address},
 };
 
 /// How long an invite can be answered.
@@ -35,6 +35,8 @@ pub struct Invite {
     pub created_at: i64,
     /// None of its own, if it is a group's that sleeps or ended asleep.
     pub expires_at: Option<i64>,
+    /// Of a group's: whether it came along with an organisation's, and counts as a part of that.
+    pub slept: bool,
     /// Of a group's: the organisation's invite that it sleeps on.
     pub sleeps_on: Option<Id>,
     /// Of the platform's: the organisation's invite that sleeps on it.
@@ -43,6 +45,8 @@ pub struct Invite {
     pub secret: Option<Id>,
     /// When it was mailed, or said to have been.
     pub mailed: Vec<i64>,
+    /// When it was sent again.
+    pub resent: Vec<i64>,
 }
 
 impl World {
@@ -284,18 +288,34 @@ impl World {
         self.party_mut(place).unwrap().members.insert(asker.person, role);
         self.note_joined(asker.person, org, group);
         if group.is_none() {
-            self.wake(asker.person, &others);
+            self.wake(asker.person, Via::Invitation, asker.person, &others);
             self.end_invites(others, InviteState::Revoked, Some(asker.person), Via::Invitation);
         }
         self.invite_answer(id)
     }
 
+    /// Somebody is added: what was sent to them from there has been overtaken, and so has what sleeps for
+    /// their address, if it is known to be theirs.
+    pub fn overtake(&mut self, asker: &Asker, right: Right, person: Person) {
+        let Account { address, verified, .. } = self.people[person];
+        let theirs = |invite: &Invite| {
+            let here = invite.kind == InviteKind::Org && invite.org == Some(right.org);
+            let asleep = invite.invitee.is_none() && invite.address == Some(address);
+            here && (invite.invitee == Some(person) || (asleep && verified))
+        };
+        self.expire_invites(Some(asker.person), theirs);
+        let open = self.open_invites(theirs);
+        self.wake(asker.person, right.via, person, &open);
+        self.end_invites(open, InviteState::Revoked, Some(asker.person), right.via);
+    }
+
     /// What slept on these invites of somebody, who is in now, wakes or ends: a membership or an open
-    /// invite of their own comes first, and then the newest whose inviter may still give the role.
-    fn wake(&mut self, person: Person, beds: &[Id]) {
+    /// invite of their own comes first, and then the newest whose inviter may still give the role. Who was
+    /// added by somebody else has agreed to nothing yet.
+    fn wake(&mut self, actor: Person, via: Via, person: Person, beds: &[Id]) {
         let sleepers = self.invites_that(|invite| invite.sleeps_on.is_some_and(|bed| beds.contains(&bed)));
         let groups: BTreeSet<Id> = sleepers.iter().filter_map(|id| self.invites[id].group).collect();
-        self.expire_invites(Some(person), |invite| {
+        self.expire_invites(Some(actor), |invite| {
             invite.invitee == Some(person) && invite.group.is_some_and(|group| groups.contains(&group))
         });
         let invited = self.open_invites(|invite| invite.invitee == Some(person));
@@ -313,13 +333,14 @@ impl World {
             let (group, role, bed) =
                 (sleeper.group.unwrap(), sleeper.role.unwrap(), sleeper.sleeps_on.take());
             if !wakes[&id] {
-                self.end_invites(vec![id], InviteState::Revoked, Some(person), Via::Invitation);
+                self.end_invites(vec![id], InviteState::Revoked, Some(actor), via);
                 continue;
             }
             sleeper.invitee = Some(person);
             sleeper.expires_at = Some(self.now + LIFE);
             let bed = &self.invites[&bed.unwrap()];
-            let (org, at_once) = (bed.org.unwrap(), bed.mode == Some(InviteMode::Join));
+            let by_answer = via == Via::Invitation;
+            let (org, at_once) = (bed.org.unwrap(), by_answer && bed.mode == Some(InviteMode::Join));
             let (state, action) = if at_once {
                 self.groups.get_mut(&group).unwrap().members.insert(person, role);
                 self.note_joined(person, org, Some(group));
@@ -331,16 +352,18 @@ impl World {
             let sleeper = self.invites.get_mut(&id).unwrap();
             sleeper.state = state;
             sleeper.mailed.extend((!at_once).then_some(now));
-            self.note_invite(Some(person), Via::Invitation, action, id);
+            self.note_invite(Some(actor), via, action, id);
         }
     }
 
-    /// The invitee says no, after expiry too unless that has been written down.
+    /// The invitee says no, after expiry too: then there is nothing left to say no to.
     pub fn decline_invite(&mut self, asker: &Asker, id: Id) -> Outcome {
         let invite = self.may_answer(asker, id)?;
-        if invite.state != InviteState::Pending {
-            return Err(Refusal::Conflict(ConflictKind::InviteClosed(invite.state), Vec::new()));
+        if self.state_of(&invite) == InviteState::Expired {
+            self.end_invites(vec![id], InviteState::Expired, Some(asker.person), Via::System);
+            return Ok(Answer::default());
         }
+        self.open(&invite)?;
         self.end_invites(vec![id], InviteState::Declined, Some(asker.person), Via::Invitation);
         Ok(Answer::default())
     }
@@ -371,6 +394,11 @@ impl World {
         if mails.iter().any(|at| self.now - at < PAUSE) || mails.len() >= InviteLimits::PER_PAIR {
             return Err(Refusal::TooMany);
         }
+        let to = pair.iter().find_map(|id| self.invites[id].address);
+        if to.or(invite.invitee.map(|person| self.people[person].address)).is_some_and(|to| self.flooded(to))
+        {
+            return Err(Refusal::Conflict(ConflictKind::InvitedTooOften, Vec::new()));
+        }
         self.within_limits(asker.person, 1, |_| false)?;
         self.resent.entry(asker.person).or_default().push(self.now);
         for other in pair {
@@ -381,7 +409,10 @@ impl World {
                 other.secret = other.secret.map(|_| secret);
             }
         }
-        self.invites.get_mut(&id).unwrap().mailed.push(self.now);
+        let now = self.now;
+        let sent = self.invites.get_mut(&id).unwrap();
+        sent.mailed.push(now);
+        sent.resent.push(now);
         self.note_invite(Some(asker.person), via, "invite.resent", id);
         self.invite_answer(id)
     }

@@ -194,10 +194,13 @@ impl World {
         let present = self.party(place).unwrap().members.clone();
         refuse(ConflictKind::AlreadyMember, &people, |person| present.contains_key(person))?;
         let mut made = Vec::new();
-        for (person, (_, role)) in people.into_iter().zip(new) {
+        for (person, (_, role)) in people.iter().copied().zip(new) {
             self.party_mut(place).unwrap().members.insert(person, *role);
             self.note(asker, right, "member.added", Subject::Person(person));
             made.push(self.member_row(person, *role, true));
+        }
+        if let Place::Org(_) = place {
+            people.into_iter().for_each(|person| self.overtake(asker, right, person));
         }
         rows(made)
     }

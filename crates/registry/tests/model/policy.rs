@@ -203,9 +203,11 @@ impl Who {
         }
     }
 
-    /// The account, if there is one that is enabled.
+    /// The account, if there is one that is enabled; by an address, only if that is known to be theirs.
     pub fn account(self, world: &World) -> Option<Person> {
-        Some(self.person()).filter(|person| world.people.get(*person).is_some_and(|account| account.enabled))
+        let by_id = matches!(self, Self::Id(_));
+        let account = world.people.get(self.person())?;
+        (account.enabled && (by_id || account.verified)).then(|| self.person())
     }
 }
 

@@ -74,12 +74,20 @@ pub fn sequences() -> Vec<Sequence> {
             conflict(ConflictKind::InviteClosed(InviteState::Revoked)),
         ),
         (
-            "who has become a member meanwhile is one already",
+            "what was sent to somebody who is added meanwhile has been overtaken",
             vec![
                 by(2, Op::AddMembers { place: Place::Org(11), members: vec![(Who::Id(5), Role::Viewer)] }),
                 accept(171),
             ],
-            conflict(ConflictKind::AlreadyMember),
+            conflict(ConflictKind::InviteClosed(InviteState::Revoked)),
+        ),
+        (
+            "and the group that came along is theirs to answer, by the newer of two",
+            vec![
+                by(2, Op::AddMembers { place: Place::Org(11), members: vec![(Who::Id(5), Role::Viewer)] }),
+                accept(192),
+            ],
+            None,
         ),
         (
             "of two that sleep for one group the newer wakes, and the other invite is settled",

@@ -52,6 +52,10 @@ pub fn inviter(round: usize) -> UserId {
     UserId::from(id(9, round))
 }
 
+pub fn inviter_address(round: usize) -> Email {
+    Email::try_from(format!("inviter{round}@example.com").as_str()).unwrap()
+}
+
 /// The greater `which`, the newer.
 pub fn invite(which: u8, round: usize) -> InviteId {
     InviteId::from(id(10 + which, round))
@@ -66,7 +70,11 @@ fn id(kind: u8, round: usize) -> Uuid {
 }
 
 pub async fn stage(engine: Engine) -> Stage {
-    let world = world_with(engine, Clock::system(), |settings| settings.invites.per_hour = u32::MAX).await;
+    let world = world_with(engine, Clock::system(), |settings| {
+        settings.invites.per_hour = u32::MAX;
+        settings.invites.per_address = u32::MAX;
+    })
+    .await;
     let [owner, adam, alma, guest] = [
         world.person("owner").await,
         world.person("adam").await,
@@ -127,7 +135,7 @@ impl Stage {
         let (user, now) = (self.literal(inviter(round).uuid()), self.moments[0].clone());
         self.row(
             USERS,
-            format!("{user}, 'inviter{round}@example.com', 'enabled', '{{}}', {now}, {now}, {now}"),
+            format!("{user}, '{}', 'enabled', '{{}}', {now}, {now}, {now}", inviter_address(round)),
         );
     }
 
@@ -148,14 +156,14 @@ impl Stage {
 
     /// An invite to one of the round's two groups as an editor: the guest's, or asleep on another invite.
     pub fn group_invite(&mut self, which: u8, round: usize, id: InviteId, by: UserId, on: Option<InviteId>) {
-        let later = self.moments[2].clone();
-        self.group_invite_until(which, round, id, by, on, &later);
+        let (later, guest) = (self.moments[2].clone(), self.guest.id);
+        self.group_invite_until(which, round, id, by, on.ok_or(guest), &later);
     }
 
-    /// One that is past due.
+    /// One that is past due, of the round's own person.
     pub fn due_group_invite(&mut self, which: u8, round: usize, id: InviteId, by: UserId) {
         let now = self.moments[1].clone();
-        self.group_invite_until(which, round, id, by, None, &now);
+        self.group_invite_until(which, round, id, by, Err(inviter(round)), &now);
     }
 
     fn group_invite_until(
@@ -164,21 +172,21 @@ impl Stage {
         round: usize,
         id: InviteId,
         by: UserId,
-        on: Option<InviteId>,
+        on: Result<InviteId, UserId>,
         end: &str,
     ) {
         self.told(Some(round), Some(which), id);
         let (invite, by) = (self.literal(id.uuid()), self.literal(by.uuid()));
         let (place, now) = (self.literal(group(which, round).uuid()), self.moments[0].clone());
         let (guest, end) = match on {
-            Some(_) => ("NULL".to_owned(), "NULL".to_owned()),
-            None => (self.literal(self.guest.id.uuid()), end.to_owned()),
+            Ok(_) => ("NULL".to_owned(), "NULL".to_owned()),
+            Err(invitee) => (self.literal(invitee.uuid()), end.to_owned()),
         };
         self.row(
             GROUP_INVITES,
             format!("{invite}, {guest}, {by}, {place}, 'editor', {now}, {end}, 'pending'"),
         );
-        if let Some(on) = on {
+        if let Ok(on) = on {
             let on = self.literal(on.uuid());
             self.row(LINKS, format!("{invite}, {on}"));
         }
@@ -220,7 +228,19 @@ impl Stage {
 
     /// An invite of the round's address to its organisation, asleep on one to the platform.
     pub fn far_invite(&mut self, round: usize, ids: [InviteId; 2], by: UserId, secret: &Secret) {
-        self.org_invite_of(round, ids[0], by, InviteMode::Ask, "NULL", &address(round));
+        self.far_invite_to(round, round, ids, by, secret);
+    }
+
+    /// The same to the organisation of another round.
+    pub fn far_invite_to(
+        &mut self,
+        place: usize,
+        round: usize,
+        ids: [InviteId; 2],
+        by: UserId,
+        secret: &Secret,
+    ) {
+        self.org_invite_of(place, ids[0], by, InviteMode::Ask, "NULL", &address(round));
         let on = self.literal(ids[0].uuid());
         self.carrier(round, ids[1], &on, by, secret);
     }

@@ -150,7 +150,7 @@ fn banner(
     let metrics = metrics.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics"));
     let place = place(&setup.destination);
     let mail = match setup.destination {
-        Destination::Off => "off; nobody is written to, and who forgets a password needs you".to_owned(),
+        Destination::Off => "off; nobody is written to, invites are for who has an account, and who forgets a password needs you".to_owned(),
         Destination::Files(_) => format!("{place}, as files for you to pass on"),
         Destination::Smtp(_) => format!("{place}, from {}", setup.from.as_deref().unwrap_or_default()),
     };

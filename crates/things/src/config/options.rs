@@ -109,8 +109,9 @@ pub(crate) const OPTIONS: &[Opt] = &[
         "\"file\"",
         "Where mails to people go: `smtp://user:password@host:port` (encrypted by STARTTLS, unless the host is this \
          machine or `?tls=none` or `?tls=opportunistic` follows), `smtps://…` (encrypted from the first byte), `file:DIR` \
-         or `file` (the data directory's `mail`) to pass them on yourself, or `off`. Special characters in the password \
-         are written as %XX.",
+         or `file` (the data directory's `mail`) to pass them on yourself, or `off`: then nobody without an account can \
+         be invited, and who forgets a password needs an administrator. Special characters in the password are written \
+         as %XX.",
     )
     .flag("URL")
     .secret(),

@@ -356,7 +356,19 @@ fn samples() -> Result<Vec<Letter>, Unfit> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use axum::{
+        Router,
+        body::{Body as Sent, to_bytes},
+        extract::MatchedPath,
+        http::Request,
+        routing::get,
+    };
+    use tower::ServiceExt;
+
     use super::*;
+    use crate::mail::BUILT_IN;
 
     fn composer() -> Composer {
         Composer::new(&Setup {
@@ -389,6 +401,47 @@ mod tests {
         }
         for bad in ["//evil.example", "https://evil.example", "/a?b", "/a b", "/%0a", "", &"/a".repeat(65)] {
             assert!(!is_redirect_path(bad), "{bad}");
+        }
+    }
+
+    /// All that is ever written: the samples and the test.
+    fn everything() -> Vec<Composed> {
+        let samples = samples().unwrap();
+        // A kind without a sample would be looked at by nobody.
+        let sampled: BTreeSet<&str> = samples.iter().map(Letter::kind).chain(["test"]).collect();
+        let kinds = BUILT_IN.iter().filter_map(|(name, _)| name.strip_suffix(".txt"));
+        assert_eq!(sampled, kinds.filter(|name| *name != "role").collect());
+        let to = sample_address("bob@example.com").unwrap();
+        let (id, now) = (MailId::from(uuid::Uuid::nil()), Timestamp::from_millis(0));
+        let test = composer().test(id, &to, now).unwrap();
+        samples.into_iter().map(composed).chain([test]).collect()
+    }
+
+    #[tokio::test]
+    async fn links_lead_to_pages_that_exist_and_secrets_to_where_logs_leave_them_out() {
+        let shown = crate::pages::operations().filter_map(|page| Some(page.strip_prefix("GET ")?.to_owned()));
+        let pages: Router = shown.fold(Router::new(), |router, path| {
+            router.route(&path, get(async |path: MatchedPath| path.as_str().to_owned()))
+        });
+        for mail in everything() {
+            for part in [mail.text.expose().to_owned(), mail.html.expose().replace("&#x2f;", "/")] {
+                let links: BTreeSet<&str> = part
+                    .split("https://things.example.com")
+                    .skip(1)
+                    .filter_map(|rest| rest.split([' ', '\n', '"', '<']).next())
+                    // The service's name among words is no link.
+                    .filter(|link| link.starts_with('/'))
+                    .collect();
+                assert_eq!(links.len(), 1, "{links:?}: {part}");
+                for link in links {
+                    let request = Request::get(link).body(Sent::empty()).unwrap();
+                    let reply = pages.clone().oneshot(request).await.unwrap();
+                    assert_eq!(reply.status(), 200, "{link} is no page: {part}");
+                    let page = to_bytes(reply.into_body(), 1000).await.unwrap();
+                    let page = String::from_utf8_lossy(&page).into_owned();
+                    assert_eq!(page.contains("{secret}"), link.contains("rst_"), "{link} is {page}");
+                }
+            }
         }
     }
 

@@ -47,7 +47,7 @@ impl From<Member> for MemberBody {
 }
 
 /// A member to be, or one whose role is to change: by `member_id`, by `email`, or by both if they are
-/// the same account's.
+/// the same account's. For a new member `email` alone names an account only if the address is proved to be theirs.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MembershipBody {

@@ -12,8 +12,6 @@
 
 #[path = "../support/app.rs"]
 mod app;
-#[path = "../support/page.rs"]
-mod page;
 #[path = "../support/personas.rs"]
 mod personas;
 #[path = "../support/webdriver.rs"]
@@ -23,7 +21,7 @@ mod invitations;
 
 use std::path::Path;
 
-use app::{Engine, ROOT_PASSWORD as PASSWORD, Running, start, start_mailing};
+use app::{Engine, ROOT_PASSWORD as PASSWORD, Running, mailbox::Mailbox, start, start_mailing};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use webdriver::{Browser, Scripts, is_there};
@@ -99,8 +97,8 @@ async fn a_forgotten_password_is_set_anew_without_scripts() {
     if !is_there() {
         return;
     }
-    let home = tempfile::tempdir().unwrap();
-    let server = start_mailing(Engine::Sqlite, &page::mails_into(home.path())).await;
+    let mailbox = Mailbox::empty();
+    let server = start_mailing(Engine::Sqlite, &mailbox.setup()).await;
     let annabel = server.person(ANNABEL).await;
     let site = format!("http://{}", server.address);
     let browser = Browser::start(Scripts::Off).await;
@@ -117,7 +115,7 @@ async fn a_forgotten_password_is_set_anew_without_scripts() {
     browser.click("button").await;
     browser.see("Look into your mail").await;
 
-    let secret = page::secret_from_mail(home.path(), 1).await;
+    let secret = mailbox.secret(1).await.expose().to_owned();
     browser.open(&format!("{site}/reset/{}", &secret[..30])).await;
     browser.see("This link does not work").await;
     browser.open(&format!("{site}/reset/{secret}")).await;

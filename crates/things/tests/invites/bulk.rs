@@ -26,13 +26,13 @@ async fn a_thousand_are_invited_together_or_not_at_all() {
         let refused = cast.owner.post(&at, &json!(items)).await;
         assert_eq!(refused.problem(409), "already-member");
         assert_eq!(members(&refused.json()["errors"]), ["[617].email", "[618].email"]);
-        items[617] = json!({ "email": cast.disabled.email, "role": "viewer" });
+        items[617] = items[2].clone();
         items[618] = items[3].clone();
         let refused = cast.owner.post(&at, &json!(items)).await;
         assert_eq!(
             refused.expect(400)["errors"],
             json!({
-                "[617].email": "belongs to an account that is disabled",
+                "[617].email": "is the same as in item 2",
                 "[618].email": "is the same as in item 3",
             })
         );
@@ -172,5 +172,38 @@ async fn one_object_and_an_array_of_one_differ_in_form_only() {
                 "invalid"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn without_mail_each_who_has_no_account_is_refused() {
+    for engine in engines() {
+        let options = things::Options { requests_per_second: None, ..Default::default() };
+        let server =
+            start_set_up(engine, options, Default::default(), |settings| settings.mail = false).await;
+        let cast = cast(&server).await;
+        let at = to_org(&cast);
+        let known = json!({ "email": cast.stranger.email, "role": "viewer" });
+        let new = json!({ "email": "new@example.com", "role": "viewer" });
+        let refused = cast.owner.post(&at, &new).await;
+        assert_eq!(refused.problem(409), "no-mail");
+        assert!(refused.text.contains("this installation sends no mail"), "{}", refused.text);
+        let refused = cast.owner.post(&at, &json!([known, new])).await;
+        assert_eq!(refused.problem(409), "no-mail");
+        assert_eq!(members(&refused.json()["errors"]), ["[1].email"]);
+        let refused = cast.root.post("/invites", &json!({ "email": "new@example.com" })).await;
+        assert_eq!(refused.problem(409), "no-mail");
+        assert_eq!(cast.root.get("/invites").await.expect(200)["total"], 0);
+
+        let partly = cast.owner.post(&format!("{at}?partial=true"), &json!([new, known])).await.expect(207);
+        let (refused, made) = (&partly["invites"][0], &partly["invites"][1]);
+        assert_eq!(refused["status"], 409);
+        assert_eq!(refused["problem"]["type"], "/problems/no-mail");
+        assert_eq!(made["status"], 201);
+        // Who has an account sees it there.
+        let received = format!("/users/{}/invites/received?state=pending", cast.stranger.id);
+        assert_eq!(cast.stranger.get(&received).await.expect(200)["total"], 1);
+        act(&cast.stranger, &text(&made["invite"]["id"]), "accept").await.expect(201);
+        assert_eq!(role(&cast, &format!("/orgs/{}", cast.org), "stranger@").await.as_deref(), Some("viewer"));
     }
 }

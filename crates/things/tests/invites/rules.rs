@@ -69,8 +69,10 @@ async fn an_expired_invite_can_only_be_declined_and_stands_in_nobodys_way() {
         let zoe = person(&server, "zoe").await;
         let id = invited(&cast.owner, &to_org(&cast), &json!({ "email": zoe.email, "role": "viewer" })).await;
         server.clock.advance(std::time::Duration::from_secs(7 * 24 * 3600));
-        assert_eq!(act(&zoe, &id, "decline").await.status, 204, "it only removes");
-        assert_eq!(state(&zoe, &id).await, "declined");
+        for _ in 0..2 {
+            assert_eq!(act(&zoe, &id, "decline").await.status, 204, "there is nothing left to say no to");
+            assert_eq!(state(&zoe, &id).await, "expired", "each end is final");
+        }
     }
 }
 

@@ -152,12 +152,23 @@ impl<'a> People<'a> {
         let call = Call::new(Actor::Anonymous, "test");
         let source = self.server.address.ip();
         self.server.registry.request_password_reset(&call, &person.email, source).await.unwrap();
+        self.mailed_secret(&person.email).await
+    }
+
+    /// The secret in the first mail to this address that has one. Claimed here, because most mails are to
+    /// members of the organisations that are made for each row, and need not be sent.
+    pub async fn mailed_secret(&self, to: &Email) -> Secret {
         loop {
             let mails = self.server.registry.claim_mails(1000).await.unwrap();
-            assert!(!mails.is_empty(), "no mail to {}", person.email);
+            assert!(!mails.is_empty(), "no mail to {to}");
             for mail in mails {
                 self.server.registry.mail_sent(&mail).await.unwrap();
-                if let (true, Letter::PasswordReset { secret, .. }) = (mail.to == person.email, mail.letter) {
+                let secret = match mail.letter {
+                    Letter::PasswordReset { secret, .. } => Some(secret),
+                    Letter::Invite(invite) => invite.secret,
+                    _ => None,
+                };
+                if let (true, Some(secret)) = (mail.to == *to, secret) {
                     return secret;
                 }
             }

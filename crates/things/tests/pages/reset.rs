@@ -1,22 +1,18 @@
 //! Forgotten passwords.
 
 use crate::{
-    app::{Engine, ROOT_PASSWORD as PASSWORD, Running, Send, engines, start_mailing},
-    page::{form, get, log_in, mails_into, secret_from_mail, text},
+    app::{Engine, ROOT_PASSWORD as PASSWORD, Send, engines, mailbox::Mailbox, start, start_mailing},
+    page::{form, get, log_in, text},
 };
 
 const ANN: &str = "annabel@example.com";
 const NEW: &str = "four unrelated words here";
 
-async fn server(engine: Engine, home: &tempfile::TempDir) -> Running {
-    start_mailing(engine, &mails_into(home.path())).await
-}
-
 #[tokio::test]
 async fn a_password_is_set_anew_once_by_the_link_from_a_mail() {
     for engine in engines() {
-        let home = tempfile::tempdir().unwrap();
-        let server = server(engine, &home).await;
+        let mailbox = Mailbox::empty();
+        let server = start_mailing(engine, &mailbox.setup()).await;
         let program = server.person(ANN).await;
         let browser = log_in(&server, ANN, PASSWORD).await;
         // The same for everybody, and a mail for those who are somebody.
@@ -29,7 +25,7 @@ async fn a_password_is_set_anew_once_by_the_link_from_a_mail() {
             headers
         };
         assert_eq!(asked("nobody@example.com").await, asked(ANN).await);
-        let link = format!("/reset/{}", secret_from_mail(home.path(), 1).await);
+        let link = format!("/reset/{}", mailbox.secret(1).await.expose());
         assert_eq!(asked(ANN).await, asked("other@example.com").await);
 
         // Looking at it is not using it: scanners of mails do.
@@ -78,8 +74,7 @@ async fn a_password_is_set_anew_once_by_the_link_from_a_mail() {
 
 #[tokio::test]
 async fn a_request_with_a_mistake_comes_back_with_it() {
-    let home = tempfile::tempdir().unwrap();
-    let server = server(Engine::Sqlite, &home).await;
+    let server = start(Engine::Sqlite).await;
     let reply = form(&server, "/forgot", &[("email", "<b>ann")]).reply().await;
     assert_eq!(reply.status, 400);
     assert!(text(&reply).contains("This must be an e-mail address, such as ada@example.com."));

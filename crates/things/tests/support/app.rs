@@ -14,11 +14,14 @@
     reason = "a test without its server cannot go on"
 )]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use registry::{
     Call, Clock, NewOrg, Password, Registry, Secret, Settings, Timestamp,
-    secret::Prefix,
+    mail::MailStatus,
     text::{Email, OrgName},
 };
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
@@ -27,13 +30,17 @@ use things::{
     App, Options,
     mail::{Mailing, Setup},
     rest,
-    serve::{Limits, Server, Stop},
+    serve::{Limits, Server, Stop, Stopping},
 };
+use tokio::sync::OnceCell;
 
 #[path = "../../../registry/tests/support/mod.rs"]
 pub mod databases;
+#[path = "mailbox.rs"]
+pub mod mailbox;
 
 pub use databases::{Engine, engines};
+use mailbox::Mailbox;
 
 /// Where a test's clock stands at first: 2026-01-01.
 pub const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -45,6 +52,10 @@ pub const ROOT_PASSWORD: &str = "correct horse battery staple";
 /// A running server. It stops when dropped.
 pub struct Running {
     stop: Stop,
+    stopping: Stopping,
+    /// Where mails go, if they go nowhere else: begun when the first one is looked for.
+    mailbox: OnceCell<Mailbox>,
+    mails_elsewhere: bool,
     serving: Option<tokio::task::JoinHandle<bool>>,
     pub address: std::net::SocketAddr,
     pub registry: Arc<Registry>,
@@ -85,10 +96,14 @@ pub async fn start_mailing(engine: Engine, mail: &Setup) -> Running {
     launch(engine, options, Limits::default(), None, Some(mailing), |_| {}).await
 }
 
-/// Starts a server where anybody may register.
+/// Starts a server where anybody may register, and a few people may be written to all day.
 pub async fn start_open(engine: Engine) -> Running {
     let options = Options { requests_per_second: None, ..Options::default() };
-    start_set_up(engine, options, Limits::default(), |settings| settings.open_registration = true).await
+    start_set_up(engine, options, Limits::default(), |settings| {
+        settings.open_registration = true;
+        settings.invites.per_address = u32::MAX;
+    })
+    .await
 }
 
 /// Starts a server that speaks TLS.
@@ -115,13 +130,14 @@ async fn launch(
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopping) = Stop::switch();
+    let mails_elsewhere = mailing.is_some();
     if let Some(mailing) = mailing {
         let registry = Arc::clone(&registry);
         tokio::spawn(mailing.run(registry, app.metrics.mail.clone(), stopping.clone(), limits.drain));
     }
     let connections = app.metrics.connections.clone();
     let server = Server { router: rest::router(app.clone()), limits, tls, connections };
-    let serving = Some(tokio::spawn(server.run(listener, stopping)));
+    let serving = Some(tokio::spawn(server.run(listener, stopping.clone())));
     let http = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -129,7 +145,20 @@ async fn launch(
         .build()
         .unwrap();
     let anonymous = Client { http: http.clone(), base: format!("http://{address}"), token: None };
-    Running { stop, serving, address, registry, app, clock, anonymous, http, database }
+    Running {
+        stop,
+        stopping,
+        mailbox: OnceCell::new(),
+        mails_elsewhere,
+        serving,
+        address,
+        registry,
+        app,
+        clock,
+        anonymous,
+        http,
+        database,
+    }
 }
 
 impl Running {
@@ -175,20 +204,32 @@ impl Running {
         self.registry.create_org(&call, &new).await.unwrap().id.to_string()
     }
 
-    /// The secret that the platform invite to this address has from now on: the one it was mailed with
-    /// is known to nobody else.
+    /// The secret in the newest mail to this address, by which somebody comes in.
     pub async fn invite_secret(&self, address: &str) -> Secret {
-        let secret = Secret::generate(Prefix::Invite).unwrap();
-        let hex: String = secret.digest().iter().map(|byte| format!("{byte:02x}")).collect();
-        let digest = match self.database.engine {
-            Engine::Sqlite => format!("x'{hex}'"),
-            Engine::Postgres => format!("decode('{hex}', 'hex')"),
-        };
-        let those = format!("WHERE invitee_email = '{address}' AND state = 'pending'");
-        let found = self.database.number(format!("SELECT count(*) FROM platform_invites {those}")).await;
-        assert_eq!(found, 1, "platform invites to {address}");
-        self.database.execute(format!("UPDATE platform_invites SET digest = {digest} {those}")).await;
-        secret
+        assert!(!self.mails_elsewhere, "look for it where mails go");
+        let mailbox = self.mailbox.get_or_init(async || {
+            let mailbox = Mailbox::empty();
+            let mailing = Mailing::new(&mailbox.setup()).unwrap().unwrap();
+            let (registry, metrics) = (Arc::clone(&self.registry), self.app.metrics.mail.clone());
+            tokio::spawn(mailing.run(registry, metrics, self.stopping.clone(), Duration::ZERO));
+            mailbox
+        });
+        let mailbox = mailbox.await;
+        self.mail_status(|status| status.waiting == 0).await;
+        mailbox.secret_to(address)
+    }
+
+    /// How mail is doing, once it is so.
+    pub async fn mail_status(&self, is_so: impl Fn(&MailStatus) -> bool) -> MailStatus {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let status = self.registry.mail_status().await.unwrap();
+            if is_so(&status) {
+                return status;
+            }
+            assert!(Instant::now() < end, "{status:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// A client with this token.

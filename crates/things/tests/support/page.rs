@@ -2,8 +2,6 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test crate includes this file and uses part of it")]
 
-use std::path::Path;
-
 use reqwest::{Method, RequestBuilder};
 
 use super::app::{Reply, Running, Send};
@@ -52,35 +50,4 @@ pub fn text(reply: &Reply) -> String {
         text.push(' ');
     }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Mails into files below this directory.
-pub fn mails_into(home: &Path) -> things::mail::Setup {
-    things::mail::Setup {
-        destination: things::mail::Destination::Files(home.join("mail")),
-        from: None,
-        templates: None,
-        ca: None,
-        site: "http://127.0.0.1".to_owned(),
-    }
-}
-
-/// The secret in the newest mail, once there are so many: the end of the link to set a new password.
-pub async fn secret_from_mail(data_dir: &Path, wanted: usize) -> String {
-    for _ in 0..1000 {
-        let mut files: Vec<_> = std::fs::read_dir(data_dir.join("mail"))
-            .into_iter()
-            .flatten()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "eml"))
-            .collect();
-        if files.len() >= wanted {
-            files.sort();
-            let mail = std::fs::read_to_string(files.last().unwrap()).unwrap();
-            let at = mail.find("rst_").unwrap();
-            return mail[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("there are not {wanted} mails");
 }

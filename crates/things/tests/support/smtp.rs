@@ -15,14 +15,18 @@ mod received;
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use things::mail::{Destination, Encryption, Server, Setup};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
@@ -74,6 +78,7 @@ struct Shared {
     tls: TlsAcceptor,
     mails: Mutex<Vec<Received>>,
     connections: Mutex<usize>,
+    held: AtomicUsize,
 }
 
 impl Sink {
@@ -99,6 +104,7 @@ impl Sink {
             tls: TlsAcceptor::from(Arc::new(config)),
             mails: Mutex::default(),
             connections: Mutex::default(),
+            held: AtomicUsize::default(),
         });
         let serving = tokio::spawn(listen(listener, modes, Arc::clone(&shared)));
         Self { address, guard, mode, shared, dir, serving }
@@ -117,6 +123,44 @@ impl Sink {
             Guard::Tls => ("smtps", ""),
         };
         format!("{scheme}://things%40example.com:p%3A%40ss@127.0.0.1:{}{query}", self.address.port())
+    }
+
+    /// Mail to it, as the options would say it.
+    pub fn setup(&self, encryption: Encryption) -> Setup {
+        let server = Server {
+            host: "127.0.0.1".to_owned(),
+            port: self.address.port(),
+            login: Some(("things@example.com".to_owned(), registry::Secret::new("p:@ss"))),
+            encryption,
+        };
+        Setup {
+            destination: Destination::Smtp(server),
+            from: Some("Thïngs <things@example.com>".to_owned()),
+            templates: None,
+            ca: Some(self.ca()),
+            site: "https://things.example.com".to_owned(),
+        }
+    }
+
+    /// From now on it takes mails: once it does.
+    pub async fn recover(&self) {
+        self.set(Mode::Accepting);
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while TcpStream::connect(self.address).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        waited.await.unwrap();
+    }
+
+    /// Returns once a client waits for an answer that does not come.
+    pub async fn holds_somebody(&self) {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while self.shared.held.load(Ordering::SeqCst) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("nobody waits"));
     }
 
     /// The server's certificate, for the option `mail_ca`.
@@ -204,18 +248,30 @@ async fn listen(listener: TcpListener, mut modes: watch::Receiver<Mode>, shared:
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
+/// Says nothing until it is not the time to any more, or the client has gone.
+async fn hold(stream: &mut (impl AsyncRead + Unpin), modes: &mut watch::Receiver<Mode>, shared: &Shared) {
+    shared.held.fetch_add(1, Ordering::SeqCst);
+    let mut ignored = [0; 1024];
+    let gone = async { while stream.read(&mut ignored).await.is_ok_and(|read| read > 0) {} };
+    tokio::select! {
+        () = until_not(modes, Mode::Hanging) => {}
+        () = gone => {}
+    }
+    shared.held.fetch_sub(1, Ordering::SeqCst);
+}
+
 /// Goes on when the mode is another than this one.
 async fn until_not(modes: &mut watch::Receiver<Mode>, mode: Mode) {
     let _ = modes.wait_for(|now| *now != mode).await;
 }
 
 async fn converse(
-    stream: TcpStream,
+    mut stream: TcpStream,
     mut modes: watch::Receiver<Mode>,
     shared: Arc<Shared>,
 ) -> std::io::Result<()> {
     if *modes.borrow_and_update() == Mode::Hanging {
-        until_not(&mut modes, Mode::Hanging).await;
+        hold(&mut stream, &mut modes, &shared).await;
         return Ok(());
     }
     let mut encrypted = shared.guard == Guard::Tls;
@@ -231,7 +287,7 @@ async fn converse(
         }
         let mode = *modes.borrow();
         if mode == Mode::Hanging {
-            until_not(&mut modes, mode).await;
+            hold(&mut stream, &mut modes, &shared).await;
             return Ok(());
         }
         let line = line.trim_end();

@@ -192,7 +192,7 @@ impl Db {
                     writes.extend([Write::Answer(invite), Write::Join(invite)]);
                     let asleep =
                         ALL.into_iter().filter(|at| self.rows[*at].linked && !(due && inviter(*at) == other));
-                    writes.extend(self.wake(&asleep.collect::<Vec<_>>()));
+                    writes.extend(self.wake(Arrived::ByAnswer, &asleep.collect::<Vec<_>>()));
                     if !due && self.rows[other].is_pending() {
                         writes.push(Write::End(other, InviteState::Revoked));
                     }
@@ -204,7 +204,19 @@ impl Db {
         }
     }
 
-    fn wake(&self, asleep: &[usize]) -> Vec<Write> {
+    /// Somebody adds the invitee to the organisation, which overtakes their invites to it.
+    fn added(&self) -> Vec<Write> {
+        let pending = [FIRST, SECOND].into_iter().filter(|at| self.rows[*at].is_pending());
+        let (due, open): (Vec<usize>, Vec<usize>) = pending.partition(|at| self.rows[*at].due);
+        let mut writes = vec![Write::Add(None)];
+        writes.extend(self.end_all(due.into_iter(), InviteState::Expired));
+        let asleep = open.iter().flat_map(|bed| self.asleep_on(*bed));
+        writes.extend(self.wake(Arrived::ByOthers, &asleep.collect::<Vec<_>>()));
+        writes.extend(open.into_iter().map(|bed| Write::End(bed, InviteState::Revoked)));
+        writes
+    }
+
+    fn wake(&self, how: Arrived, asleep: &[usize]) -> Vec<Write> {
         let mut writes: Vec<Write> = self
             .pending()
             .filter(|at| self.rows[*at].invitee && self.rows[*at].due && group(*at).is_some())
@@ -228,7 +240,7 @@ impl Db {
                 |at: &usize| group(*at) == Some(here) && self.rows[*at].invitee && !self.rows[*at].due;
             Already { member: self.groups[here].is_some(), invited: self.pending().any(|at| invited(&at)) }
         };
-        let fates = super::wake(&sleepers, already, |who, _| self.inviters[number(who.uuid())]);
+        let fates = super::wake(how, &sleepers, already, |who, _| self.inviters[number(who.uuid())]);
         for (invite, fate) in &fates {
             let at = number(invite.uuid());
             writes.push(match fate {
@@ -252,7 +264,8 @@ impl Db {
         for invite in self.pending() {
             if self.rows[invite].invitee {
                 all.push(self.accept(invite));
-                all.push(self.end(invite, InviteState::Declined));
+                let seen = self.rows[invite].seen().unwrap();
+                all.extend(decline(seen).map(|state| self.end(invite, state)));
             }
             if self.rows[invite].seen() == Some(InviteState::Pending) {
                 all.push(self.end(invite, InviteState::Revoked));
@@ -281,10 +294,10 @@ impl Db {
 
     /// People are added by hand, leave, are demoted and removed.
     fn members_move(&self, all: &mut Vec<Vec<Write>>) {
-        for place in [None, Some(0)] {
-            if !self.is_member(place) && (place.is_none() || self.org.is_some()) {
-                all.push(vec![Write::Add(place)]);
-            }
+        if self.org.is_none() {
+            all.push(self.added());
+        } else if !self.is_member(Some(0)) {
+            all.push(vec![Write::Add(Some(0))]);
         }
         if self.org.is_some() {
             let mut writes: Vec<Write> =
@@ -371,6 +384,8 @@ impl Db {
 
     /// What no commit may do.
     fn broken_by(&self, after: &Self) -> Option<&'static str> {
+        let accepted = |db: &Self, at: usize| db.rows[at].state == Some(InviteState::Accepted);
+        let said_yes = [FIRST, SECOND].into_iter().any(|at| accepted(after, at) && !accepted(self, at));
         for at in ALL {
             let (before, after) = (self.rows[at].state, after.rows[at].state);
             if before.is_some_and(|state| state != InviteState::Pending) && before != after {
@@ -380,6 +395,9 @@ impl Db {
             let accepted = before != after && after == Some(InviteState::Accepted);
             if accepted && !self.inviters[inviter(at)].is_some_and(strong) {
                 return Some("V6: a role was given by somebody who may not give it");
+            }
+            if accepted && !self.rows[at].invitee && !said_yes {
+                return Some("somebody was added and taken to have agreed to a group");
             }
         }
         let places =

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{MOST_ROWS, ids};
 use crate::{
-    access::{AccountPermit, Administer, Answer, InvitePermit, Own, Permit},
+    access::{AccountPermit, Administer, Answer, ArrivalPermit, InvitePermit, Own, Permit},
     clock::Timestamp,
     error::Result,
     ids::{GroupId, InviteId, OrgId, UserId},
@@ -149,13 +149,13 @@ pub(crate) async fn other_pending(
 /// wake.
 pub(crate) async fn expire_own(
     tx: &mut Tx,
-    permit: &InvitePermit<Answer>,
+    arrival: &ArrivalPermit,
     groups: &[GroupId],
     now: Timestamp,
 ) -> Result<Vec<(InviteId, GroupId)>> {
     let mut sql =
         Sql::new("UPDATE group_invites SET state = 'expired' WHERE state = 'pending' AND invitee_id = ");
-    sql.bind(Arg::Id(permit.actor().uuid())).push(" AND expires_at <= ").bind(Arg::Time(now));
+    sql.bind(Arg::Id(arrival.person().uuid())).push(" AND expires_at <= ").bind(Arg::Time(now));
     sql.push(" AND group_id IN (").bind_all(groups.iter().map(|id| Arg::Id(id.uuid())));
     sql.push(") RETURNING id, group_id");
     sql.fetch_all(tx).await

@@ -3,7 +3,7 @@
 
 use super::{MOST_ROWS, end::link_gone, ids};
 use crate::{
-    access::{Administer, Answer, InvitePermit, Permit, PlatformPermit, Role, Withdraw},
+    access::{Administer, Answer, ArrivalPermit, InvitePermit, Permit, PlatformPermit, Role, Withdraw},
     clock::Timestamp,
     error::Result,
     ids::{GroupId, InviteId, OrgId, UserId},
@@ -206,7 +206,7 @@ pub(crate) async fn answer_platform(
 /// still slept.
 pub(crate) async fn wake_groups(
     tx: &mut Tx,
-    permit: &InvitePermit<Answer>,
+    arrival: &ArrivalPermit,
     invites: &[InviteId],
     state: InviteState,
     expires_at: Timestamp,
@@ -214,7 +214,7 @@ pub(crate) async fn wake_groups(
     let mut awake = Vec::new();
     for chunk in invites.chunks(MOST_ROWS) {
         let mut sql = Sql::new("UPDATE group_invites SET invitee_id = ");
-        sql.bind(Arg::Id(permit.actor().uuid())).push(", expires_at = ").bind(Arg::Time(expires_at));
+        sql.bind(Arg::Id(arrival.person().uuid())).push(", expires_at = ").bind(Arg::Time(expires_at));
         sql.push(", state = ").bind(Arg::Text(state.as_str().to_owned()));
         sql.push(" WHERE state = 'pending' AND invitee_id IS NULL AND id IN (")
             .bind_all(ids(chunk))

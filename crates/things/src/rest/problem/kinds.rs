@@ -83,13 +83,15 @@ kinds! {
     ALREADY_INVITED CONFLICT "already-invited", "Already invited",
         "You have invited this person there, and the invite can still be answered. Resend it or revoke it.";
     INVITED_TOO_OFTEN CONFLICT "invited-too-often", "Invited too often",
-        "One address is invited to the same place at most five times an hour, by whomever. Wait before the next invite.";
+        "One address is invited to the same place at most five times an hour, by whomever, and mailed at most twenty times an hour about all places. Wait before the next invite.";
     INVITE_CLOSED CONFLICT "invite-closed", "Invite closed",
         "The invite was accepted, declined or revoked, or has expired: it is answered once. Ask to be invited again.";
     INVITE_NO_LONGER_VALID CONFLICT "invite-no-longer-valid", "Invite no longer valid",
         "Whoever invited may no longer give that role, or you are not in the group's organisation any more. The invite was revoked; ask to be invited again.";
     INVITE_SLEEPS CONFLICT "invite-sleeps", "Invite sleeps",
         "A group's invite that sleeps has no mail of its own: resend the organisation's invite.";
+    NO_MAIL CONFLICT "no-mail", "No mail",
+        "This installation sends no mail (`mail = \"off\"`), so nobody can be invited whose way in is the link in one: only who has an account, with an address that is known to be theirs. An administrator can make one (POST /users).";
     EMAIL_TAKEN CONFLICT "email-taken", "E-mail taken", "An account with this e-mail address exists.";
     TOO_MANY_TOKENS CONFLICT "too-many-tokens", "Too many access tokens",
         "An account can have a limited number of access tokens. Delete one that is no longer used.";

@@ -9,6 +9,8 @@
     reason = "every test crate includes this file and uses part of it"
 )]
 
+use std::collections::BTreeSet;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 /// A mail.
@@ -74,6 +76,12 @@ impl Received {
     pub fn link(&self) -> &str {
         let mut lines = self.text.lines().map(str::trim).filter(|line| line.starts_with("http"));
         lines.next().unwrap_or_else(|| panic!("no link in {}", self.text))
+    }
+
+    /// Where the HTML part leads, each link once.
+    pub fn html_links(&self) -> BTreeSet<String> {
+        let links = self.html.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        links.map(|link| link.replace("&#x2f;", "/").replace("&amp;", "&")).collect()
     }
 
     /// The last part of the link.
