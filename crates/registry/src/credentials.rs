@@ -9,6 +9,7 @@ mod cache;
 mod device;
 mod fence;
 pub(crate) mod probes;
+mod watch;
 
 use std::{str::FromStr, sync::atomic, time::Duration};
 
@@ -29,6 +30,7 @@ use crate::{
 pub use device::{Asker, Device, Front, Place};
 pub(crate) use device::{Devices, Known};
 pub(crate) use fence::Mark;
+pub use watch::{Event, Watch};
 
 /// Custom keys: at least 16 bytes, because a key is all a device has.
 pub const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=512;

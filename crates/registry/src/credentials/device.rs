@@ -6,6 +6,7 @@ use super::{
     CredentialKind, EXTERNAL_KEY_BYTES, IndexedAs, KEY_BYTES,
     cache::{Cache, Found, Held},
     fence::Mark,
+    watch::{self, Watch},
 };
 use crate::{
     Registry,
@@ -130,20 +131,28 @@ pub(crate) struct Known {
 /// What has to do with devices' credentials at run time.
 pub(crate) struct Devices {
     pub(super) cache: Cache,
+    watch: watch::Feed,
 }
 
 impl Devices {
     pub(crate) fn new(cached_credentials: usize) -> Self {
-        Self { cache: Cache::new(cached_credentials) }
+        Self { cache: Cache::new(cached_credentials), watch: watch::Feed::default() }
     }
 
-    /// These changes are committed: whoever asks from now on gets the new state.
+    /// These changes are committed: whoever asks from now on gets the new state, and who keeps answers is
+    /// told.
     pub(crate) fn changed(&self, marks: &[Mark]) {
         self.cache.fence.touch(marks);
+        self.watch.tell(marks);
     }
 }
 
 impl Registry {
+    /// What changes from now on of what devices' authentication depends on.
+    pub fn watch_devices(&self) -> Watch {
+        self.devices.watch.open()
+    }
+
     /// The thing that a credential names. Every failure is the same [`Error::NotFound`]; why is noted for
     /// the administrators of the thing's group.
     pub async fn authenticate_device(
