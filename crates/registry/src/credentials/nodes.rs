@@ -189,13 +189,13 @@ impl super::Devices {
     /// Other nodes have changed these.
     fn revoked(&self, marks: &[Mark]) {
         if !marks.is_empty() {
-            self.cache.fence.touch(&[marks, &[Mark::Credentials]].concat());
+            self.changed(&[marks, &[Mark::Credentials]].concat());
         }
     }
 
     /// Anything may have changed.
     fn forget(&self) {
-        self.cache.fence.touch(&[Mark::Everything]);
+        self.changed(&[Mark::Everything]);
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Running {
     mails_elsewhere: bool,
     serving: Option<tokio::task::JoinHandle<bool>>,
     pub address: std::net::SocketAddr,
+    /// Where gRPC is answered.
+    pub grpc: std::net::SocketAddr,
     pub registry: Arc<Registry>,
     /// What the fronts hold.
     pub app: App,
@@ -137,7 +139,18 @@ async fn launch(
     }
     let connections = app.metrics.connections.clone();
     let server = Server { router: rest::router(app.clone()), limits, tls, connections };
-    let serving = Some(tokio::spawn(server.run(listener, stopping.clone())));
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let grpc = port.local_addr().unwrap();
+    let connections = app.metrics.grpc_connections.clone();
+    let router = things::grpc::router(app.clone(), &stopping);
+    let limits = Limits { streams: things::grpc::STREAMS, ..server.limits.clone() };
+    let rpcs = Server { router, limits, tls: None, connections };
+    let until = stopping.clone();
+    let serving = Some(tokio::spawn(async move {
+        let (http, grpc) =
+            tokio::join!(server.run(listener, until.clone()), rpcs.run(port, until));
+        http && grpc
+    }));
     let http = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -152,6 +165,7 @@ async fn launch(
         mails_elsewhere,
         serving,
         address,
+        grpc,
         registry,
         app,
         clock,
