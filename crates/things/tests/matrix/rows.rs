@@ -273,6 +273,8 @@ fn things() -> Vec<Row> {
         Row::new("PATCH /things", Fresh::Thing, |at| json!({ "thing_ids": [at.place.thing] })),
         Row::new("PATCH /things/{id}/external-key", Fresh::Thing, |_| json!({ "key": unique("serial") })),
         Row::new("DELETE /things/{id}/external-key", Fresh::Thing, |_| Value::Null),
+        Row::new("POST /things/{id}/enable", Fresh::Thing, |_| Value::Null),
+        Row::new("POST /things/{id}/disable", Fresh::Thing, |_| Value::Null),
         Row::new("POST /things/{id}/key/rotate", Fresh::Thing, |_| json!({ "overlap": 60 })),
         Row::read("GET /things/{id}/key"),
         Row::new("POST /identify", Fresh::Nothing, |at| json!({ "key": at.key })),

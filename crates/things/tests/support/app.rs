@@ -137,6 +137,8 @@ async fn launch(
         let registry = Arc::clone(&registry);
         tokio::spawn(mailing.run(registry, app.metrics.mail.clone(), stopping.clone(), limits.drain));
     }
+    let mut until_stop = stopping.clone();
+    tokio::spawn(Arc::clone(&registry).keep_step(async move { until_stop.wait().await }));
     let connections = app.metrics.connections.clone();
     let server = Server { router: rest::router(app.clone()), limits, tls, connections };
     let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -147,8 +149,7 @@ async fn launch(
     let rpcs = Server { router, limits, tls: None, connections };
     let until = stopping.clone();
     let serving = Some(tokio::spawn(async move {
-        let (http, grpc) =
-            tokio::join!(server.run(listener, until.clone()), rpcs.run(port, until));
+        let (http, grpc) = tokio::join!(server.run(listener, until.clone()), rpcs.run(port, until));
         http && grpc
     }));
     let http = reqwest::Client::builder()
