@@ -74,7 +74,7 @@ impl World {
         let groups = json!([{ "name": "group" }, { "name": "other" }]);
         let groups = owner.post(&format!("/orgs/{org}/groups"), &groups).await.expect(201);
         let (group, other_group) = (text(&groups["groups"][0]["id"]), text(&groups["groups"][1]["id"]));
-        owner.post(&format!("/groups/{group}/memberships"), &member).await.expect(200);
+        owner.post(&format!("/groups/{group}/memberships"), &member).await.expect(201);
         let profile = json!([{ "name": "profile", "config": {
             "content_type": "application/senml+json",
             "webhook_enabled": false,
