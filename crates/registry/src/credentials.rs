@@ -26,7 +26,7 @@ use crate::{
     version::Expect,
 };
 
-pub use device::{Asker, Device, Front, Place};
+pub use device::{Asker, Device, Front, Party, Place};
 pub(crate) use device::{Devices, Known};
 pub(crate) use fence::Mark;
 

@@ -11,6 +11,7 @@
 //! | [`text`], [`json`], [`secret`], [`ids`], [`clock`] | what is valid |
 //! | [`identity`] | people, sessions, tokens, organisations |
 //! | [`groups`], [`memberships`], [`invites`], [`profiles`], [`things`], [`credentials`] | the nouns |
+//! | [`topics`] | what a thing may do on a broker |
 //! | [`journal`], [`mail`] | what happened, and who is written to about it |
 //! | `store` | SQL, engines, locks, conflicts |
 
@@ -40,6 +41,7 @@ pub mod secret;
 mod store;
 pub mod text;
 pub mod things;
+pub mod topics;
 pub mod version;
 
 use std::{sync::Arc, time::Duration};
