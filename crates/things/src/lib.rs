@@ -8,6 +8,7 @@ pub mod build;
 pub mod cli;
 pub mod config;
 mod health;
+pub mod hooks;
 mod limits;
 pub mod mail;
 pub mod pages;

@@ -10,11 +10,13 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::{Failure, mail::place, print, setup};
 use crate::{
     App, build,
     config::Config,
+    hooks,
     limits::RateLimits,
     mail::{self, Destination, Mailing},
     rest,
@@ -64,7 +66,7 @@ pub(super) async fn serve(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is running: the registry, the listener, which ends once it is told to stop and all requests have
+/// What is running: the registry, the listeners, which end once they are told to stop and all requests have
 /// ended, and tells whether they did in time, and what sends mail.
 type Started = (Arc<Registry>, JoinHandle<bool>, Option<JoinHandle<()>>);
 
@@ -76,6 +78,11 @@ async fn start(config: &Config, stopping: Stopping) -> Result<Started, Failure> 
         Some(address) => Some(bind("metrics", address).await?),
         None => None,
     };
+    let hooks = match config.hooks() {
+        Some(address) => Some(bind("hooks", address).await?),
+        None => None,
+    };
+    let hooks_tls = hooks_tls(config)?;
     let tls = match config.tls() {
         Some((certificate, key)) => Some(
             tls::acceptor(certificate, key).map_err(|error| Failure::to("use the certificate", &error))?,
@@ -90,11 +97,16 @@ async fn start(config: &Config, stopping: Stopping) -> Result<Started, Failure> 
     let root = root(config, &registry).await?;
     let app = App::new(Arc::clone(&registry), config.options(address));
 
-    let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
-    print(&banner(config, &registry, &setup, address, metrics_address, root.as_ref()))?;
+    let bound =
+        |listener: &Option<TcpListener>| listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let others = (bound(&metrics), bound(&hooks));
+    print(&banner(config, &registry, &setup, address, others, root.as_ref()))?;
     tracing::info!(version = build::VERSION, %address, engine = registry.engine(), "serving");
     if tls.is_none() && !address.ip().is_loopback() {
         tracing::warn!(%address, "the API speaks plain HTTP to other machines: passwords and keys can be read on the way; set tls_cert and tls_key, or put a proxy in front");
+    }
+    if let Some(address) = others.1.filter(|address| hooks_tls.is_none() && !address.ip().is_loopback()) {
+        tracing::warn!(%address, "the hooks speak plain HTTP to other machines: devices' keys and the brokers' secret can be read on the way; set hooks_tls_cert and hooks_tls_key");
     }
     warn_of_mail(config, &setup);
     RateLimits::tidy_regularly(&app);
@@ -111,8 +123,35 @@ async fn start(config: &Config, stopping: Stopping) -> Result<Started, Failure> 
         let server = Server { router, limits, tls: None, connections: Gauge::default() };
         tokio::spawn(server.run(listener, stopping.clone()));
     }
+    let hooks_setup = config.hooks_setup().map_err(|error| usage(&error))?;
+    let hooks = hooks.map(|listener| {
+        let router = hooks::router(app.clone(), hooks_setup);
+        let server =
+            Server { router, limits: config.limits(), tls: hooks_tls, connections: Gauge::default() };
+        server.run(listener, stopping.clone())
+    });
     let server = Server { router: rest::router(app), limits: config.limits(), tls, connections };
-    Ok((registry, tokio::spawn(server.run(http, stopping)), mailing))
+    let http = server.run(http, stopping);
+    let serving = tokio::spawn(async move {
+        match hooks {
+            None => http.await,
+            Some(hooks) => {
+                let (http, hooks) = tokio::join!(http, hooks);
+                http && hooks
+            }
+        }
+    });
+    Ok((registry, serving, mailing))
+}
+
+/// How the hooks encrypt, and whom they ask for a certificate.
+fn hooks_tls(config: &Config) -> Result<Option<TlsAcceptor>, Failure> {
+    let made = match config.hooks_tls() {
+        None => return Ok(None),
+        Some((certificate, key, None)) => tls::acceptor(certificate, key),
+        Some((certificate, key, Some(authorities))) => tls::mutual_acceptor(certificate, key, authorities),
+    };
+    made.map(Some).map_err(|error| Failure::to("use the certificates of the hooks", &error))
 }
 
 async fn bind(option: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -143,11 +182,15 @@ fn banner(
     registry: &Registry,
     setup: &mail::Setup,
     address: SocketAddr,
-    metrics: Option<SocketAddr>,
+    (metrics, hooks): (Option<SocketAddr>, Option<SocketAddr>),
     root: Option<&RootMade>,
 ) -> String {
     let url = config.public_url(address);
     let metrics = metrics.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics"));
+    let hooks = hooks.map_or_else(
+        || "off".to_owned(),
+        |address| format!("{}, {}", config.hooks_url(address), config.hooks_trust()),
+    );
     let place = place(&setup.destination);
     let mail = match setup.destination {
         Destination::Off => "off; nobody is written to, and who forgets a password needs you".to_owned(),
@@ -156,7 +199,7 @@ fn banner(
     };
     let mut text = format!(
         "Things {}\n\n  database   {}, {}\n  API        {url} (read and try it: {url}/docs)\n  metrics    {metrics}\n  \
-         mail       {mail}\n  keys       {}\n",
+         hooks      {hooks}\n  mail       {mail}\n  keys       {}\n",
         build::VERSION,
         registry.engine(),
         config.shown_database_url(),
