@@ -21,7 +21,11 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Chore = (&'static str, &'static str, fn(Vec<OsString>) -> Result<()>);
 
 const CHORES: &[Chore] = &[
-    ("test", "run every test on SQLite and PostgreSQL: [--sqlite-only] [-- ARGS FOR CARGO TEST]", test::run),
+    (
+        "test",
+        "run every test on SQLite and PostgreSQL: [--sqlite-only] [--brokers] [-- ARGS FOR CARGO TEST]",
+        test::run,
+    ),
     ("bench", "measure the release build on both engines: [--quick] [--verbose] [--plans]", bench::run),
     ("planted", "take rules out, one at a time, and see that their tests fail", planted::run),
     ("tidy", "check the house's rules over the source", tidy::run),

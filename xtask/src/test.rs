@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    path::Path,
     process::{Command, Stdio},
     time::Instant,
 };
@@ -25,8 +26,23 @@ const TOOLS: &[(&str, &str, &str)] = &[
     ("chromedriver", "chromium-driver", "the pages are not tried in a browser"),
 ];
 
+/// Tells the tests that real brokers may be started.
+const BROKERS: &str = "THINGS_TEST_BROKERS";
+
+/// Brokers that Debian has with all that they need to ask: the program, its package. Mosquitto is not one
+/// of them, because the plugin by which it asks is in no package.
+const BROKER_PACKAGES: &[(&str, &str)] = &[("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")];
+
+/// What is asked for.
+#[derive(Debug, Default, PartialEq)]
+struct Asked {
+    sqlite_only: bool,
+    brokers: bool,
+    extra: Vec<OsString>,
+}
+
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
-    let (sqlite_only, extra) = parse(arguments)?;
+    let Asked { sqlite_only, brokers, extra } = parse(arguments)?;
     let interrupts = Interrupts::listen()?;
     let started = Instant::now();
 
@@ -48,6 +64,12 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
         Some(cluster)
     };
     provide_tools(&interrupts);
+    if brokers {
+        provide_brokers(&interrupts)?;
+        tests.env(BROKERS, "1");
+    } else {
+        tests.env_remove(BROKERS);
+    }
     say("test: cargo test");
     let status = interrupts.run(&mut tests);
     drop(cluster);
@@ -90,13 +112,32 @@ fn provide_tools(interrupts: &Interrupts) {
     }
 }
 
-/// Whether PostgreSQL is left out, and what cargo gets.
-fn parse(arguments: Vec<OsString>) -> Result<(bool, Vec<OsString>)> {
+/// Installs the brokers that are missing. Who asks for them wants them tried: without one it is an error.
+fn provide_brokers(interrupts: &Interrupts) -> Result<()> {
+    let missing = || BROKER_PACKAGES.iter().filter(|(program, _)| !Path::new(program).exists());
+    let packages: Vec<&str> = missing().map(|(_, package)| *package).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if !may_install() {
+        return Err(format!("install Debian's packages {}, or run this as root", packages.join(", ")).into());
+    }
+    say(&format!("test: installing {} (apt-get)", packages.join(", ")));
+    apt_get(interrupts, &["update"])?;
+    apt_get(interrupts, &[&["install"], packages.as_slice()].concat())?;
+    match missing().next() {
+        Some((program, package)) => Err(format!("{package} has no {program}").into()),
+        None => Ok(()),
+    }
+}
+
+fn parse(arguments: Vec<OsString>) -> Result<Asked> {
     let mut arguments = arguments.into_iter();
-    let mut sqlite_only = false;
+    let mut asked = Asked::default();
     for argument in &mut arguments {
         match argument.to_str() {
-            Some("--sqlite-only") => sqlite_only = true,
+            Some("--sqlite-only") => asked.sqlite_only = true,
+            Some("--brokers") => asked.brokers = true,
             Some("--") => break,
             _ => {
                 let shown = argument.display();
@@ -104,7 +145,8 @@ fn parse(arguments: Vec<OsString>) -> Result<(bool, Vec<OsString>)> {
             }
         }
     }
-    Ok((sqlite_only, arguments.collect()))
+    asked.extra = arguments.collect();
+    Ok(asked)
 }
 
 fn names_package(argument: &OsString) -> bool {
@@ -121,9 +163,11 @@ mod tests {
 
     #[test]
     fn what_follows_the_dashes_is_cargos() {
-        assert_eq!(parse(words("")).unwrap(), (false, vec![]));
-        assert_eq!(parse(words("--sqlite-only")).unwrap(), (true, vec![]));
-        assert_eq!(parse(words("-- -p x -- --nocapture")).unwrap(), (false, words("-p x -- --nocapture")));
+        let asked = |sqlite_only, brokers, extra| Asked { sqlite_only, brokers, extra: words(extra) };
+        assert_eq!(parse(words("")).unwrap(), asked(false, false, ""));
+        assert_eq!(parse(words("--sqlite-only")).unwrap(), asked(true, false, ""));
+        assert_eq!(parse(words("--brokers -- -p x")).unwrap(), asked(false, true, "-p x"));
+        assert_eq!(parse(words("-- -p x -- --brokers")).unwrap(), asked(false, false, "-p x -- --brokers"));
         assert!(parse(words("-p x")).is_err());
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     version::Expect,
 };
 
-pub use device::{Asker, Checks, Device, Front, Place};
+pub use device::{Asker, Checks, Device, Front, Party, Place};
 pub(crate) use device::{Devices, Known};
 pub(crate) use fence::Mark;
 pub use watch::{Event, Watch};

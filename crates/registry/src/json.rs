@@ -131,6 +131,11 @@ impl JsonObject {
         Self::parse(&Value::Object(merged).to_string())
     }
 
+    /// The text, without a copy.
+    pub(crate) fn as_text(&self) -> &str {
+        self.0.get()
+    }
+
     /// The text as stored.
     pub fn to_text(&self) -> String {
         self.0.get().to_owned()

@@ -12,6 +12,7 @@
 //! | [`identity`] | people, sessions, tokens, organisations |
 //! | [`groups`], [`memberships`], [`invites`], [`profiles`], [`things`], [`credentials`] | the nouns |
 //! | [`services`] | what trusted services ask without a person |
+//! | [`topics`] | what a thing may do on a broker |
 //! | [`journal`], [`mail`] | what happened, and who is written to about it |
 //! | `store` | SQL, engines, locks, conflicts |
 
@@ -42,6 +43,7 @@ pub mod services;
 mod store;
 pub mod text;
 pub mod things;
+pub mod topics;
 pub mod version;
 
 use std::{sync::Arc, time::Duration};

@@ -1,6 +1,7 @@
 //! How the process is set up: defaults, then the file, then the environment, then flags. Whatever is
 //! wrong is told with the option's name and where it was set.
 
+mod hooks;
 mod options;
 mod show;
 mod sources;
@@ -69,6 +70,13 @@ struct Raw {
     http: SocketAddr,
     metrics: Listener,
     grpc: Listener,
+    hooks: Listener,
+    #[serde(default, deserialize_with = "secret")]
+    hooks_secret: Option<Secret>,
+    hooks_tls_cert: Option<PathBuf>,
+    hooks_tls_key: Option<PathBuf>,
+    hooks_client_ca: Option<PathBuf>,
+    topics: String,
     public_url: Option<String>,
     admin_email: String,
     #[serde(default, deserialize_with = "secret")]
@@ -249,6 +257,7 @@ impl Config {
             return Err(self.refusal("database_url", "must begin with `sqlite:` or `postgres://`"));
         }
         self.destination()?;
+        self.check_hooks()?;
         if let Err(error) = crate::telemetry::logs::filter(&raw.log) {
             return Err(self.refusal("log", &format!("is not a filter: {error}")));
         }
@@ -452,7 +461,8 @@ impl Config {
 }
 
 /// Variables that are not options and have a meaning all the same.
-const OTHER_VARIABLES: [&str; 3] = ["THINGS_CONFIG", "THINGS_KEYS", "THINGS_TEST_POSTGRES"];
+const OTHER_VARIABLES: [&str; 4] =
+    ["THINGS_CONFIG", "THINGS_KEYS", "THINGS_TEST_BROKERS", "THINGS_TEST_POSTGRES"];
 
 fn unknown(variable: &str) -> bool {
     // What Kubernetes sets for a service called `things`.

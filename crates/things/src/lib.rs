@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod grpc;
 mod health;
+pub mod hooks;
 mod limits;
 pub mod mail;
 pub mod pages;

@@ -1,6 +1,8 @@
 //! What the process tells its operator: metrics and logs.
 
+pub(crate) mod hooks;
 pub(crate) mod logs;
 pub mod metrics;
 
+pub use hooks::HookMetrics;
 pub use metrics::{MailMetrics, Metrics};

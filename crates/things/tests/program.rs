@@ -24,7 +24,7 @@ fn things(dir: &Path) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("THINGS_")) {
         command.env_remove(name);
     }
-    for listener in ["THINGS_HTTP", "THINGS_METRICS", "THINGS_GRPC"] {
+    for listener in ["THINGS_HTTP", "THINGS_METRICS", "THINGS_GRPC", "THINGS_HOOKS"] {
         command.env(listener, "127.0.0.1:0");
     }
     command.current_dir(dir);

@@ -18,6 +18,7 @@ use super::{
     fence::{Fence, Mark, Seen},
 };
 use crate::{
+    clock::Timestamp,
     ids::{GroupId, ProfileId, ThingId},
     secret::Digest,
     things::ThingType,
@@ -43,6 +44,7 @@ pub(super) struct Held {
     pub(super) profile: ProfileId,
     pub(super) indexed_as: IndexedAs,
     pub(super) kind: Option<ThingType>,
+    pub(super) not_after: Option<Timestamp>,
 }
 
 impl Held {

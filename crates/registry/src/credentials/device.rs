@@ -22,6 +22,7 @@ use crate::{
     clock::Timestamp,
     error::{Error, Result},
     ids::{GroupId, OrgId, ProfileId, ThingId},
+    json::JsonObject,
     profiles::ProfileConfig,
     secret::{Digest, Prefix, Secret},
     store,
@@ -47,6 +48,25 @@ pub struct Device {
     /// How long the answer stays true if nothing changes: until the credential expires, and at most ten
     /// minutes.
     pub valid_for: Duration,
+    /// When the credential expires; `None` if it does not.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A thing, and what decides what it may do. Whether it has shown a credential is not said.
+#[derive(Clone, Debug)]
+pub struct Party {
+    /// Which.
+    pub thing: ThingId,
+    /// What kind it is.
+    pub kind: Option<ThingType>,
+    /// Where it is and how it talks.
+    pub place: Arc<Place>,
+}
+
+impl From<Device> for Party {
+    fn from(device: Device) -> Self {
+        Self { thing: device.thing, kind: device.kind, place: device.place }
+    }
 }
 
 /// A profile as its things see it.
@@ -65,6 +85,13 @@ pub struct Place {
 }
 
 impl Place {
+    /// A profile's row, read together with its group's.
+    pub(crate) fn new(profile: ProfileId, group: GroupId, org: OrgId, config: Option<JsonObject>) -> Self {
+        let config = config.map(ProfileConfig::stored);
+        let bytes = config.as_ref().map_or(0, |config| config.object().bytes() as u64);
+        Self { profile, group, org, config, bytes }
+    }
+
     pub(super) fn marks(&self) -> [Mark; 2] {
         [Mark::Object(self.profile.uuid()), Mark::Object(self.group.uuid())]
     }
@@ -224,6 +251,13 @@ impl Registry {
         }
     }
 
+    /// A thing that whoever asks has let in before, as it is now: [`Error::NotFound`] unless it exists and
+    /// is enabled. For brokers, which show a credential once and ask about topics afterwards.
+    pub async fn device_by_id(&self, thing: ThingId) -> Result<Party> {
+        let mut conn = self.db.read().await?;
+        store::credentials::party(&mut conn, thing).await?.ok_or(Error::NotFound)
+    }
+
     /// Makes an actor of a thing that shows its credential.
     pub async fn authenticate_thing(
         &self,
@@ -264,7 +298,14 @@ impl Registry {
             let thing = Some(held.thing);
             return Ok(Err(Refusal { reason: Reason::WrongKind, thing, since: None }));
         }
-        Ok(Ok(Device { thing: held.thing, kind: held.kind, credential: held.indexed_as, place, valid_for }))
+        Ok(Ok(Device {
+            thing: held.thing,
+            kind: held.kind,
+            credential: held.indexed_as,
+            place,
+            valid_for,
+            expires_at: held.not_after,
+        }))
     }
 
     /// If the database does not answer, what is in memory counts for the grace.
@@ -320,6 +361,7 @@ impl Registry {
             profile: known.place.profile,
             indexed_as: known.indexed_as,
             kind: known.kind,
+            not_after: known.not_after,
         };
         let place = Arc::new(known.place);
         let kept = cache.keep(digest, held, &place, moment, valid);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{error::FieldError, json::JsonObject};
+use crate::{error::FieldError, json::JsonObject, topics::Filter};
 
 /// What happens to the messages of a profile's things. The members that adapters rely on have the
 /// types they expect; any others are kept as they came.
@@ -24,6 +24,28 @@ const TRANSFORMER_TEXTS: [(&str, &str); 4] = [
     ("time_format", "config.transformer.time_format"),
     ("time_location", "config.transformer.time_location"),
 ];
+
+const TOPIC_LISTS: [(&str, &str); 2] =
+    [("publish", "config.topics.publish"), ("subscribe", "config.topics.subscribe")];
+
+/// Which of a thing's messages its profile lets it use, as filters below the place where they are; an
+/// empty filter is that place itself. `None` for all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProfileTopics {
+    /// What it may publish.
+    pub publish: Option<Vec<String>>,
+    /// What it may subscribe to.
+    pub subscribe: Option<Vec<String>>,
+}
+
+fn is_topic_list(value: &Value) -> bool {
+    let is_filter = |value: &Value| {
+        value
+            .as_str()
+            .is_some_and(|text| text.len() <= 256 && (text.is_empty() || Filter::parse(text).is_some()))
+    };
+    value.as_array().is_some_and(|list| list.len() <= 50 && list.iter().all(is_filter))
+}
 
 impl ProfileConfig {
     /// Checks the members that have a meaning; a null one counts as absent. The flags are true where
@@ -58,6 +80,13 @@ impl ProfileConfig {
                 known(transformer, name, field, "a string", Value::is_string);
             }
         }
+        known(&mut members, "topics", "config.topics", "an object", Value::is_object);
+        if let Some(Value::Object(topics)) = members.get_mut("topics") {
+            for (name, field) in TOPIC_LISTS {
+                let wanted = "an array of at most 50 topic filters of at most 256 bytes each";
+                known(topics, name, field, wanted, is_topic_list);
+            }
+        }
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -79,6 +108,31 @@ impl ProfileConfig {
             members.entry(flag).or_insert(Value::Bool(true));
         }
         Self(members.into())
+    }
+
+    /// Which topics it narrows its things to. What was stored by others and cannot be read allows none.
+    pub fn topics(&self) -> ProfileTopics {
+        // Most configurations say nothing of topics, and this is asked for each message.
+        if !self.0.as_text().contains("\"topics\"") {
+            return ProfileTopics::default();
+        }
+        let members = self.0.members();
+        let list = |name| match members.get("topics") {
+            None | Some(Value::Null) => None,
+            Some(topics) => match topics.get(name) {
+                None | Some(Value::Null) if topics.is_object() => None,
+                Some(list) if is_topic_list(list) => Some(
+                    list.as_array()
+                        .into_iter()
+                        .flatten()
+                        .filter_map(Value::as_str)
+                        .map(str::to_owned)
+                        .collect(),
+                ),
+                _ => Some(Vec::new()),
+            },
+        };
+        ProfileTopics { publish: list("publish"), subscribe: list("subscribe") }
     }
 
     /// All members.
@@ -136,6 +190,35 @@ mod tests {
                 Ok(made) => assert_eq!(ProfileConfig::new(made.object().clone()), Ok(made)),
                 Err(errors) => assert_eq!(errors[0].field, "config"),
             }
+        }
+    }
+
+    #[test]
+    fn topics_are_lists_of_filters_and_all_where_nothing_is_said() {
+        let topics = |text: &str| config(text).map(|config| config.topics());
+        assert_eq!(topics("{}"), Ok(ProfileTopics::default()));
+        assert_eq!(topics(r#"{"topics":null}"#), Ok(ProfileTopics::default()));
+        assert_eq!(
+            topics(r#"{"topics":{"publish":["","telemetry/#"],"subscribe":null}}"#).unwrap().publish.unwrap(),
+            ["", "telemetry/#"]
+        );
+        for (wrong, field) in [
+            (r#"{"topics":[]}"#, "config.topics"),
+            (r#"{"topics":{"publish":"a"}}"#, "config.topics.publish"),
+            (r#"{"topics":{"subscribe":["a","a/#/b"]}}"#, "config.topics.subscribe"),
+            (r#"{"topics":{"subscribe":["a+"]}}"#, "config.topics.subscribe"),
+        ] {
+            let errors = topics(wrong).unwrap_err();
+            assert_eq!(
+                errors.iter().map(|error| error.field.as_ref()).collect::<Vec<_>>(),
+                [field],
+                "{wrong}"
+            );
+            let stored = ProfileConfig::stored(JsonObject::parse(wrong).unwrap()).topics();
+            assert!(
+                stored.publish == Some(vec![]) || stored.subscribe == Some(vec![]),
+                "{wrong}: {stored:?}"
+            );
         }
     }
 

@@ -3,7 +3,7 @@
 //! Whoever claims a value writes it into `things` first and into the index second, so that two who
 //! claim the same one wait for each other in the same order.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use sqlx::types::Json;
 
@@ -16,11 +16,10 @@ use super::{
 use crate::{
     access::{Action, Edit, Permit},
     clock::Timestamp,
-    credentials::{IndexedAs, Known, Place},
+    credentials::{IndexedAs, Known, Party, Place},
     error::{Error, Result},
     ids::{GroupId, OrgId, ProfileId, ThingId},
     json::JsonObject,
-    profiles::ProfileConfig,
     secret::{Keyring, Verifier},
     things::commands::Position,
 };
@@ -46,21 +45,29 @@ pub(crate) async fn find(conn: &mut Conn, verifier: &Verifier) -> Result<Option<
          JOIN groups g ON g.id = t.group_id LEFT JOIN disabled_things d ON d.thing_id = t.id WHERE c.verifier = $1")
         .bind(verifier.as_str()).fetch_optional(conn))?;
     Ok(row.and_then(|row| {
-        let config = row.config.map(|config| ProfileConfig::stored(config.0));
         Some(Known {
             thing: row.thing_id,
             indexed_as: IndexedAs::parse(&row.kind)?,
             not_after: row.not_after,
             kind: row.r#type.parse().ok(),
             disabled_since: row.disabled_since,
-            place: Place {
-                profile: row.profile_id,
-                group: row.group_id,
-                org: row.org_id,
-                bytes: config.as_ref().map_or(0, |config| config.object().to_text().len() as u64),
-                config,
-            },
+            place: Place::new(row.profile_id, row.group_id, row.org_id, row.config.map(|config| config.0)),
         })
+    }))
+}
+
+/// An enabled thing, and what decides what it may do.
+// tidy: no permit, because it tells services what they need to judge a thing that they have let in.
+pub(crate) async fn party(conn: &mut Conn, thing: ThingId) -> Result<Option<Party>> {
+    type Row = (String, ProfileId, GroupId, OrgId, Option<Json<JsonObject>>);
+    let row: Option<Row> = on!(conn, conn => sqlx::query_as(
+        "SELECT t.type, t.profile_id, t.group_id, g.org_id, p.config \
+         FROM things t JOIN profiles p ON p.id = t.profile_id JOIN groups g ON g.id = t.group_id \
+         WHERE t.id = $1 AND NOT EXISTS (SELECT 1 FROM disabled_things d WHERE d.thing_id = t.id)")
+        .bind(thing).fetch_optional(conn))?;
+    Ok(row.map(|(kind, profile, group, org, config)| {
+        let place = Arc::new(Place::new(profile, group, org, config.map(|config| config.0)));
+        Party { thing, kind: kind.parse().ok(), place }
     }))
 }
 

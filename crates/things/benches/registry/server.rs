@@ -108,6 +108,7 @@ impl Server {
             .env("THINGS_HTTP", address.to_string())
             .env("THINGS_METRICS", "off")
             .env("THINGS_GRPC", "off")
+            .env("THINGS_HOOKS", "off")
             .env("THINGS_LOG", log)
             .env("THINGS_LIMITS_REQUESTS_PER_SECOND", "0")
             .env("THINGS_ADMIN_EMAIL", EMAIL)

@@ -1,6 +1,6 @@
 //! `things serve`: puts everything together, says so, and runs until it is told to stop.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, http::header, response::IntoResponse, routing::get};
 use prometheus_client::metrics::gauge::Gauge;
@@ -8,7 +8,7 @@ use registry::{Password, Registry, RootMade, Secret, text::Email};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -16,7 +16,7 @@ use super::{Failure, mail::place, print, setup};
 use crate::{
     App, build,
     config::Config,
-    grpc,
+    grpc, hooks,
     limits::RateLimits,
     mail::{self, Destination, Mailing},
     rest,
@@ -104,7 +104,12 @@ async fn start(config: &Config, stopping: Stopping, until_last: Stopping) -> Res
         Some(address) => Some(bind("grpc", address).await?),
         None => None,
     };
-    let grpc_tls = grpc_tls(config)?;
+    let grpc_tls = encryption("gRPC", config.grpc_tls())?;
+    let hooks = match config.hooks() {
+        Some(address) => Some(bind("hooks", address).await?),
+        None => None,
+    };
+    let hooks_tls = encryption("the hooks", config.hooks_tls())?;
     let tls = match config.tls() {
         Some((certificate, key)) => Some(
             tls::acceptor(certificate, key).map_err(|error| Failure::to("use the certificate", &error))?,
@@ -122,14 +127,17 @@ async fn start(config: &Config, stopping: Stopping, until_last: Stopping) -> Res
 
     let bound =
         |listener: &Option<TcpListener>| listener.as_ref().and_then(|listener| listener.local_addr().ok());
-    let others = (bound(&metrics), bound(&grpc));
-    print(&banner(config, &registry, &setup, address, others, root.as_ref()))?;
+    let others = Others { metrics: bound(&metrics), grpc: bound(&grpc), hooks: bound(&hooks) };
+    print(&banner(config, &registry, &setup, address, &others, root.as_ref()))?;
     tracing::info!(version = build::VERSION, %address, engine = registry.engine(), "serving");
     if tls.is_none() && !address.ip().is_loopback() {
         tracing::warn!(%address, "the API speaks plain HTTP to other machines: passwords and keys can be read on the way; set tls_cert and tls_key, or put a proxy in front");
     }
-    if let Some(address) = others.1.filter(|address| grpc_tls.is_none() && !address.ip().is_loopback()) {
+    if let Some(address) = others.grpc.filter(|address| grpc_tls.is_none() && !address.ip().is_loopback()) {
         tracing::warn!(%address, "gRPC speaks to other machines in the clear: keys and its token can be read on the way; set grpc_tls_cert and grpc_tls_key");
+    }
+    if let Some(address) = others.hooks.filter(|address| hooks_tls.is_none() && !address.ip().is_loopback()) {
+        tracing::warn!(%address, "the hooks speak plain HTTP to other machines: devices' keys and the brokers' secret can be read on the way; set hooks_tls_cert and hooks_tls_key");
     }
     warn_of_mail(config, &setup);
     RateLimits::tidy_regularly(&app);
@@ -147,22 +155,29 @@ async fn start(config: &Config, stopping: Stopping, until_last: Stopping) -> Res
         let server = Server { router, limits, tls: None, connections: Gauge::default() };
         tokio::spawn(server.run(listener, stopping.clone()));
     }
-    let grpc = grpc.map(|listener| {
-        let connections = app.metrics.grpc_connections.clone();
+    let hooks_setup = config.hooks_setup().map_err(|error| usage(&error))?;
+    let limits = config.limits();
+    let mut servers =
+        vec![(http, Server { router: rest::router(app.clone()), limits: limits.clone(), tls, connections })];
+    if let Some(listener) = grpc {
         let router = grpc::router(app.clone(), &stopping);
-        let server = Server { router, limits: config.grpc_limits(), tls: grpc_tls, connections };
-        server.run(listener, stopping.clone())
-    });
-    let server = Server { router: rest::router(app), limits: config.limits(), tls, connections };
-    let http = server.run(http, stopping);
+        let connections = app.metrics.grpc_connections.clone();
+        servers.push((listener, Server { router, limits: config.grpc_limits(), tls: grpc_tls, connections }));
+    }
+    if let Some(listener) = hooks {
+        let router = hooks::router(app.clone(), hooks_setup);
+        servers.push((listener, Server { router, limits, tls: hooks_tls, connections: Gauge::default() }));
+    }
+    let mut running = JoinSet::new();
+    for (listener, server) in servers {
+        running.spawn(server.run(listener, stopping.clone()));
+    }
     let serving = tokio::spawn(async move {
-        match grpc {
-            None => http.await,
-            Some(grpc) => {
-                let (http, grpc) = tokio::join!(http, grpc);
-                http && grpc
-            }
+        let mut drained = true;
+        while let Some(ended) = running.join_next().await {
+            drained &= ended.unwrap_or(false);
         }
+        drained
     });
     Ok(Started { registry, serving, mailing, tasks, _alone: alone })
 }
@@ -171,14 +186,25 @@ async fn told(mut stopping: Stopping) {
     stopping.wait().await;
 }
 
-/// How the gRPC port encrypts, and whom it asks for a certificate.
-fn grpc_tls(config: &Config) -> Result<Option<TlsAcceptor>, Failure> {
-    let made = match config.grpc_tls() {
+/// The certificate of a port beside the API, its key, and who signs the certificates of callers, if they are
+/// asked for one.
+type Certificates<'c> = Option<(&'c Path, &'c Path, Option<&'c Path>)>;
+
+/// How such a port encrypts.
+fn encryption(port: &str, certificates: Certificates<'_>) -> Result<Option<TlsAcceptor>, Failure> {
+    let made = match certificates {
         None => return Ok(None),
         Some((certificate, key, None)) => tls::acceptor(certificate, key),
         Some((certificate, key, Some(authorities))) => tls::mutual_acceptor(certificate, key, authorities),
     };
-    made.map(Some).map_err(|error| Failure::to("use the certificates of gRPC", &error))
+    made.map(Some).map_err(|error| Failure::to(&format!("use the certificates of {port}"), &error))
+}
+
+/// Where the ports beside the API are, of those that are open.
+struct Others {
+    metrics: Option<SocketAddr>,
+    grpc: Option<SocketAddr>,
+    hooks: Option<SocketAddr>,
 }
 
 async fn bind(option: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -209,12 +235,17 @@ fn banner(
     registry: &Registry,
     setup: &mail::Setup,
     address: SocketAddr,
-    (metrics, grpc): (Option<SocketAddr>, Option<SocketAddr>),
+    others: &Others,
     root: Option<&RootMade>,
 ) -> String {
     let url = config.public_url(address);
+    let Others { metrics, grpc, hooks } = others;
     let grpc = grpc.map_or_else(|| "off".to_owned(), |address| format!("{address}, {}", trust(config)));
     let metrics = metrics.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics"));
+    let hooks = hooks.map_or_else(
+        || "off".to_owned(),
+        |address| format!("{}, {}", config.hooks_url(address), config.hooks_trust()),
+    );
     let place = place(&setup.destination);
     let mail = match setup.destination {
         Destination::Off => "off; nobody is written to, invites are for who has an account, and who forgets a password needs you".to_owned(),
@@ -223,7 +254,7 @@ fn banner(
     };
     let mut text = format!(
         "Things {}\n\n  database   {}, {}\n  API        {url} (read and try it: {url}/docs)\n  metrics    {metrics}\n  \
-         gRPC       {grpc}\n  mail       {mail}\n  keys       {}\n",
+         gRPC       {grpc}\n  hooks      {hooks}\n  mail       {mail}\n  keys       {}\n",
         build::VERSION,
         registry.engine(),
         config.shown_database_url(),

@@ -78,6 +78,13 @@ pub(crate) const OPTIONS: &[Opt] = &[
          this machine it wants grpc_client_ca or grpc_token.",
     )
     .flag("ADDRESS"),
+    text(
+        "hooks",
+        "\"127.0.0.1:8184\"",
+        "Where MQTT brokers ask about devices, or `off`; see docs/brokers. Beyond this machine it wants hooks_secret or \
+         hooks_client_ca.",
+    )
+    .flag("ADDRESS"),
     unset(
         "public_url",
         "\"https://things.example.com\"",
@@ -127,6 +134,30 @@ pub(crate) const OPTIONS: &[Opt] = &[
         "grpc_client_ca",
         "\"grpc-clients.pem\"",
         "A PEM file with the certificates that sign those of callers of gRPC. Whoever shows none of theirs is not let in.",
+    ),
+    unset(
+        "hooks_secret",
+        "\"a-long-random-text\"",
+        "What brokers must show, as `Authorization: Bearer <secret>` or as `/hooks/<secret>/…`: 16 or more letters, digits \
+         and `-._~`.",
+    )
+    .secret(),
+    unset(
+        "hooks_tls_cert",
+        "\"things-hooks.crt\"",
+        "A PEM file with the certificate and its chain. With it and hooks_tls_key the hooks speak HTTPS only.",
+    ),
+    unset("hooks_tls_key", "\"things-hooks.key\"", "A PEM file with that certificate's private key."),
+    unset(
+        "hooks_client_ca",
+        "\"brokers.pem\"",
+        "A PEM file with the certificates that sign those of brokers. Whoever shows none of theirs is not let in.",
+    ),
+    text(
+        "topics",
+        "\"isolated\"",
+        "Where things talk on brokers: `isolated`, below each thing's id; `mainflux`, which is also `messages`, one place for \
+         all; or a TOML file, see docs/brokers.",
     ),
     text(
         "mail",

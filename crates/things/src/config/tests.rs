@@ -182,3 +182,55 @@ fn grpc_is_for_this_machine_unless_it_knows_its_callers() {
         assert!(refusal(file, &[]).starts_with(told), "{}", refusal(file, &[]));
     }
 }
+
+#[test]
+fn hooks_are_for_this_machine_unless_they_know_who_asks() {
+    assert_eq!(load("", &[], &[]).unwrap().hooks().unwrap().to_string(), "127.0.0.1:8184");
+    assert_eq!(load("hooks = \"off\"", &[], &[]).unwrap().hooks(), None);
+    for open in ["0.0.0.0:8184", "[::]:8184", "192.0.2.1:8184"] {
+        let told = refusal(&format!("hooks = \"{open}\""), &[]);
+        assert!(
+            told.starts_with("hooks listens to other machines") && told.contains("hooks_secret"),
+            "{told}"
+        );
+        let encrypted = format!("hooks = \"{open}\"\nhooks_tls_cert = \"c\"\nhooks_tls_key = \"k\"");
+        assert_eq!(refusal(&encrypted, &[]), told, "encryption alone lets everybody in");
+        assert!(load(&format!("{encrypted}\nhooks_client_ca = \"ca\""), &[], &[]).is_ok());
+        let secret = [("THINGS_HOOKS_SECRET", "0123456789.abcdef~")];
+        let config = load(&format!("hooks = \"{open}\""), &secret, &[]).unwrap();
+        assert!(
+            !config.show().contains("0123456789.abcdef") && !format!("{config:?}").contains("0123456789")
+        );
+    }
+    for (file, told) in [
+        ("hooks_secret = \"short\"", "hooks_secret must be at least 16 characters"),
+        ("hooks_secret = \"with/a/slash/in/it/all\"", "hooks_secret must be at least 16 characters"),
+        ("hooks_tls_cert = \"c\"", "hooks_tls_cert needs the other of hooks_tls_cert and hooks_tls_key too"),
+        ("hooks_tls_key = \"k\"", "hooks_tls_key needs the other of"),
+        ("hooks_client_ca = \"ca\"", "hooks_client_ca needs hooks_tls_cert and hooks_tls_key too"),
+        ("topics = \"own\"", "topics must be isolated, mainflux or a file that exists (set by my.toml)"),
+    ] {
+        assert!(refusal(file, &[]).starts_with(told), "{}", refusal(file, &[]));
+    }
+}
+
+#[test]
+fn topics_may_be_in_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("topics.toml");
+    let load = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        load("", &[("THINGS_TOPICS", file.to_str().unwrap())], &[])
+    };
+    let fits = "messages = [\"{org}/{thing}/up\"]\nthing_commands = \"{org}/{thing}/down\"";
+    assert!(load(fits).unwrap().hooks_setup().is_ok());
+    assert!(load(&format!("{fits}\nsubscribe = [\"{{org}}/news/#\"]")).is_ok());
+    for (text, told) in [
+        ("messages = [\"up\"]", "is the same for all organisations"),
+        ("messages = \"{thing}\"", "topics cannot be read"),
+        ("massages = []", "topics cannot be read"),
+    ] {
+        let refused = load(text).unwrap_err().to_string();
+        assert!(refused.contains(told) && refused.contains("THINGS_TOPICS"), "{refused}");
+    }
+}

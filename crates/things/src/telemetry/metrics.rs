@@ -10,6 +10,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use super::hooks::HookMetrics;
+
 /// Everything that is counted.
 pub struct Metrics {
     registry: Registry,
@@ -23,6 +25,8 @@ pub struct Metrics {
     pub grpc_connections: Gauge,
     /// Mail.
     pub mail: MailMetrics,
+    /// Broker hooks.
+    pub hooks: HookMetrics,
 }
 
 /// What is counted about mail. Clones count together.
@@ -181,12 +185,24 @@ impl Default for Metrics {
             mail.attempts.clone(),
         );
         registry.register("mail_waiting", "Mails that have not been sent yet", mail.waiting.clone());
+        let hooks = HookMetrics::default();
+        hooks.register(&mut registry);
         registry.register(
             "build",
             "Which program this is",
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { registry, requests, durations, connections, rpcs, rpc_durations, grpc_connections, mail }
+        Self {
+            registry,
+            requests,
+            durations,
+            connections,
+            rpcs,
+            rpc_durations,
+            grpc_connections,
+            mail,
+            hooks,
+        }
     }
 }
 

@@ -1,0 +1,234 @@
+//! Broker hooks: MQTT brokers ask over HTTP who may connect, and what a device may do on which topic.
+//!
+//! A broker's file knows how it asks and how it wants to be answered, and nothing else. All of them call
+//! [`Hooks::connect`] once and [`Hooks::authorize`] for each topic, and what these allow is said in
+//! `registry::topics`. A broker shows a device's key once; afterwards it asks by the user name under
+//! which it let the device in, so that this has to be, or hold, the thing's id ([`Name`]).
+//!
+//! Whatever is wrong with a question, the answer is the broker's own refusal, and always the same one.
+
+mod asked;
+mod emqx;
+mod guard;
+mod mosquitto;
+mod nanomq;
+mod rabbitmq;
+mod rmqtt;
+mod vernemq;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{Router, middleware};
+use registry::{
+    Error, Secret, ThingId,
+    credentials::{Asker, CredentialKind, Device, Front, Party},
+    secret::Prefix,
+    topics::{Act, TopicRules},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    App,
+    limits::Source,
+    rest::Problem,
+    telemetry::hooks::{Broker, Question, Verdict},
+};
+
+/// How the hooks are set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// What things may do on which topic.
+    pub rules: TopicRules,
+    /// What brokers must show: as `Authorization: Bearer …`, or in the path for those that cannot.
+    pub secret: Option<Secret>,
+}
+
+/// What every hook holds.
+#[derive(Clone)]
+struct Hooks {
+    app: App,
+    rules: Arc<TopicRules>,
+    secret: Option<Secret>,
+}
+
+/// All hooks, below `/hooks` and below `/hooks/<secret>`.
+pub fn router(app: App, setup: Setup) -> Router {
+    let hooks = Hooks { app, rules: Arc::new(setup.rules), secret: setup.secret };
+    let brokers = Router::new()
+        .merge(emqx::routes())
+        .merge(mosquitto::routes())
+        .merge(nanomq::routes())
+        .merge(rabbitmq::routes())
+        .merge(rmqtt::routes())
+        .merge(vernemq::routes());
+    Router::new()
+        .nest("/hooks", brokers.clone())
+        .nest("/hooks/{secret}", brokers)
+        .layer(CatchPanicLayer::new())
+        .layer(middleware::from_fn_with_state(hooks.clone(), guard::guard))
+        .with_state(hooks)
+}
+
+/// What a broker tells of a device that wants in.
+#[derive(Clone, Copy)]
+struct Login<'a> {
+    username: &'a str,
+    password: &'a str,
+    client_id: &'a str,
+    /// The device's address, or the broker's if it does not tell.
+    source: IpAddr,
+}
+
+/// Who a user name says that it is: `<thing id>`, `internal`, `external`, or one of these two, `:` and
+/// the id. Anything else says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Name {
+    /// Of which kind the key is that comes with it.
+    kind: CredentialKind,
+    thing: Option<ThingId>,
+}
+
+impl Name {
+    fn parse(username: &str) -> Self {
+        let (prefix, rest) = username.split_once(':').unwrap_or((username, ""));
+        match prefix.parse() {
+            Ok(kind) => Self { kind, thing: rest.parse().ok() },
+            Err(()) => Self { kind: CredentialKind::Internal, thing: username.parse().ok() },
+        }
+    }
+}
+
+/// Whether a broker needs the user name to tell who somebody is, because that is all it asks with later.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    Needed,
+    Optional,
+}
+
+/// Why the answer is no. The broker is not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Denied {
+    /// It is the rule.
+    Refused,
+    /// The question could not be settled.
+    Unwell,
+}
+
+impl From<Error> for Denied {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotFound | Error::Unauthenticated | Error::TooMany { .. } => Self::Refused,
+            error => {
+                Problem::from(error).log("hook");
+                Self::Unwell
+            }
+        }
+    }
+}
+
+type Judged<T> = Result<T, Denied>;
+
+impl Hooks {
+    /// Whether a device may connect: its key is good, is that of the thing that the user name names, if
+    /// it names one, and the client id is not another thing's.
+    async fn connect(&self, login: Login<'_>, naming: Naming) -> Judged<Device> {
+        let name = Name::parse(login.username);
+        if naming == Naming::Needed && name.thing.is_none() {
+            tracing::debug!("a device's user name is not its thing's id, by which this broker asks later");
+            return Err(Denied::Refused);
+        }
+        let key = Secret::new(login.password);
+        let source = Source::of(SocketAddr::new(login.source, 0));
+        if name.kind == CredentialKind::External || !key.is_well_formed(Prefix::ThingKey) {
+            self.app.limits.guess(source)?;
+        }
+        let asker = Asker { front: Front::Hook, source: Some(login.source) };
+        let failed = |error| {
+            // Whether it was one too many changes nothing now: the answer is no.
+            let _ = self.app.limits.key_failure(source);
+            error
+        };
+        let device = match self.app.registry.authenticate_device(name.kind, &key, &asker).await {
+            Ok(device) if name.thing.is_none_or(|thing| thing == device.thing) => device,
+            Ok(_) => return Err(failed(Denied::Refused)),
+            Err(error @ Error::NotFound) => return Err(failed(error.into())),
+            Err(error) => return Err(error.into()),
+        };
+        self.client_id_is_free(login.client_id, device.thing).await?;
+        Ok(device)
+    }
+
+    /// A client id that begins with a thing's id is that thing's: who connects with another's takes over
+    /// its session, with what is queued in it.
+    async fn client_id_is_free(&self, client_id: &str, thing: ThingId) -> Judged<()> {
+        let owner = client_id.get(..36).and_then(|id| id.parse::<ThingId>().ok());
+        match owner.filter(|owner| *owner != thing) {
+            None => Ok(()),
+            // Only whether there is such a thing counts.
+            Some(owner) => match self.app.registry.can_command(thing, owner).await {
+                Err(Error::NotFound) => Ok(()),
+                Ok(_) => Err(Denied::Refused),
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+
+    /// Who asks for a topic: by the key, where the broker still shows it, or else by the user name under
+    /// which it let them in.
+    async fn party(&self, login: Login<'_>) -> Judged<Party> {
+        if !login.password.is_empty() {
+            return self.connect(login, Naming::Optional).await.map(Party::from);
+        }
+        let thing = Name::parse(login.username).thing.ok_or(Denied::Refused)?;
+        Ok(self.app.registry.device_by_id(thing).await?)
+    }
+
+    /// Whether somebody may do something on a topic.
+    async fn authorize(&self, party: &Party, act: Act<'_>) -> Judged<()> {
+        match self.app.registry.may(&self.rules, party, act).await? {
+            true => Ok(()),
+            false => Err(Denied::Refused),
+        }
+    }
+
+    /// Counts an answer; what it is comes back.
+    fn counted<T>(&self, broker: Broker, question: Question, judged: Judged<T>) -> Judged<T> {
+        let verdict = match &judged {
+            Ok(_) => Verdict::Allowed,
+            Err(Denied::Refused) => Verdict::Refused,
+            Err(Denied::Unwell) => Verdict::Failed,
+        };
+        self.app.metrics.hooks.count(broker, question, verdict);
+        judged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_name_says_which_thing_and_which_kind_of_key() {
+        let id = "01975c1e-7c35-7000-8000-0123456789ab";
+        let thing = Some(id.parse().unwrap());
+        let (internal, external) = (CredentialKind::Internal, CredentialKind::External);
+        for (text, kind, thing) in [
+            (id.to_owned(), internal, thing),
+            (format!("internal:{id}"), internal, thing),
+            (format!("external:{id}"), external, thing),
+            ("internal".to_owned(), internal, None),
+            ("external".to_owned(), external, None),
+            (String::new(), internal, None),
+            ("sensor-17".to_owned(), internal, None),
+            (id.to_uppercase(), internal, None),
+            (format!("{id}:internal"), internal, None),
+            (format!("External:{id}"), internal, None),
+            ("external:x".to_owned(), external, None),
+        ] {
+            assert_eq!(Name::parse(&text), Name { kind, thing }, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! VerneMQ: its webhooks, all at one address; the header `vernemq-hook` says which.
+//!
+//! Every answer is 200. Without `cache-control` VerneMQ keeps none of them.
+
+use std::net::IpAddr;
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use registry::topics::Act;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Denied, Hooks, Judged, Login, Naming,
+    asked::{ip, peer, read},
+};
+use crate::telemetry::hooks::{Broker, Question};
+
+/// A message's payload may come along, unless VerneMQ is told to leave it out.
+const LONGEST: usize = 1024 * 1024;
+
+pub(super) fn routes() -> Router<Hooks> {
+    Router::new().route("/vernemq", post(hook))
+}
+
+/// What the hooks have in them, as far as it counts.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Event {
+    username: Option<String>,
+    password: Option<String>,
+    client_id: Option<String>,
+    peer_addr: Option<String>,
+    topic: String,
+    topics: Vec<Subscription>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+struct Subscription {
+    topic: String,
+    qos: u8,
+}
+
+impl Event {
+    fn login(&self, peer: IpAddr) -> Login<'_> {
+        Login {
+            username: self.username.as_deref().unwrap_or_default(),
+            password: self.password.as_deref().unwrap_or_default(),
+            client_id: self.client_id.as_deref().unwrap_or_default(),
+            source: self.peer_addr.as_deref().and_then(ip).unwrap_or(peer),
+        }
+    }
+}
+
+async fn hook(State(hooks): State<Hooks>, request: Request) -> Response {
+    let name = request.headers().get("vernemq-hook").and_then(|name| name.to_str().ok());
+    let name = name.unwrap_or_default().to_owned();
+    let peer = peer(&request);
+    let body = read(request, &hooks, LONGEST).await.unwrap_or_default();
+    let event: Event = serde_json::from_slice(&body).unwrap_or_default();
+    // Those of MQTT 5 are the same questions.
+    let (name, five) = name.strip_suffix("_m5").map_or((name.as_str(), false), |name| (name, true));
+    let (question, judged) = match name {
+        "auth_on_register" => {
+            let connected = hooks.connect(event.login(peer), Naming::Needed).await;
+            (Question::Connect, connected.map(|_| json!({"result": "ok"})))
+        }
+        "auth_on_publish" => (Question::Topic, publish(&hooks, &event, peer).await),
+        "auth_on_subscribe" => (Question::Topic, subscribe(&hooks, &event, peer, five).await),
+        _ => return refused(),
+    };
+    match hooks.counted(Broker::Vernemq, question, judged) {
+        Ok(answer) => Json(answer).into_response(),
+        Err(_) => refused(),
+    }
+}
+
+fn refused() -> Response {
+    Json(json!({"result": {"error": "not_allowed"}})).into_response()
+}
+
+async fn publish(hooks: &Hooks, event: &Event, peer: IpAddr) -> Judged<Value> {
+    let party = hooks.party(event.login(peer)).await?;
+    hooks.authorize(&party, Act::Publish(&event.topic)).await?;
+    Ok(json!({"result": "ok"}))
+}
+
+/// What is not allowed is taken out of the list by its `qos`; if nothing is, all of it is refused.
+async fn subscribe(hooks: &Hooks, event: &Event, peer: IpAddr, five: bool) -> Judged<Value> {
+    let party = hooks.party(event.login(peer)).await?;
+    let mut topics = event.topics.clone();
+    let mut refused = 0;
+    for subscription in &mut topics {
+        match hooks.authorize(&party, Act::Subscribe(&subscription.topic)).await {
+            Ok(()) => {}
+            Err(Denied::Refused) => {
+                refused += 1;
+                subscription.qos = if five { 135 } else { 128 };
+            }
+            Err(Denied::Unwell) => return Err(Denied::Unwell),
+        }
+    }
+    match refused {
+        _ if refused == topics.len() => Err(Denied::Refused),
+        0 => Ok(json!({"result": "ok"})),
+        _ if five => Ok(json!({"result": "ok", "modifiers": {"topics": topics}})),
+        _ => Ok(json!({"result": "ok", "topics": topics})),
+    }
+}

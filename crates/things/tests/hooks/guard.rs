@@ -1,0 +1,144 @@
+//! Who may ask at all, and what is left of the asking.
+
+use std::sync::{Arc, Mutex};
+
+use registry::topics::Layout;
+use serde_json::json;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::{
+    app::{Engine, Send},
+    scene::Scene,
+};
+
+const SECRET: &str = "canary-hooks-secret-0123456789";
+
+#[tokio::test]
+async fn the_secret_is_shown_in_a_header_or_in_the_path() {
+    let scene = Scene::with(Engine::Sqlite, Layout::isolated(), Some(SECRET)).await;
+    let login = json!({"clientid": "c", "username": scene.sensor.id, "password": scene.sensor.key});
+    let post = async |path: &str, header: Option<&str>| {
+        let mut request = scene.client().post(format!("{}{path}", scene.hooks)).json(&login);
+        if let Some(value) = header {
+            request = request.header("authorization", value);
+        }
+        request.reply().await
+    };
+    for (path, yes) in [
+        ("emqx/authn", "\"result\":\"allow\""),
+        ("mosquitto/user", "\"ok\":true"),
+        ("rabbitmq/user", "allow"),
+        ("rmqtt/auth", "\"result\":\"allow\""),
+    ] {
+        let right = post(&format!("/hooks/{path}"), Some(&format!("Bearer {SECRET}"))).await;
+        assert!(right.status == 200 && right.text.contains(yes), "{right:?}");
+        let right = post(&format!("/hooks/{SECRET}/{path}"), None).await;
+        assert!(right.status == 200 && right.text.contains(yes), "{right:?}");
+        // Those that go on after a status that is no success are told no in their words.
+        let (status, text) = match path {
+            "emqx/authn" | "rmqtt/auth" => (200, "{\"result\":\"deny\"}"),
+            _ => (401, "the secret is missing or wrong\n"),
+        };
+        for (path, header) in [
+            (format!("/hooks/{path}"), None),
+            (format!("/hooks/{path}"), Some("Bearer wrong")),
+            (format!("/hooks/{path}"), Some(SECRET)),
+            (format!("/hooks/wrong/{path}"), None),
+            (format!("/hooks/{SECRET}x/{path}"), None),
+        ] {
+            let wrong = post(&path, header).await;
+            assert_eq!((wrong.status, wrong.text.as_str()), (status, text), "{path}");
+        }
+    }
+    let metrics = scene.server.app.metrics.encode().unwrap();
+    for line in [
+        r#"things_hook_answers_total{broker="emqx",question="connect",verdict="allowed"} 2"#,
+        r#"things_hook_answers_total{broker="rabbitmq",question="secret",verdict="refused"} 5"#,
+        r#"route="/hooks/{secret}/rabbitmq/user""#,
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    assert!(!metrics.contains("canary"));
+}
+
+/// Everything that this process logs on one thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn neither_keys_nor_the_secret_are_ever_logged() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let scene = Scene::with(Engine::Sqlite, Layout::isolated(), Some(SECRET)).await;
+    log.0.lock().unwrap().clear();
+    let wrong = "canary-wrong-key-000000000";
+    for path in ["emqx/authn", "mosquitto/user", "rabbitmq/user", "nanomq/auth", "rmqtt/auth"] {
+        for secret in [SECRET, "canary-wrong-secret"] {
+            for password in [scene.sensor.key.as_str(), wrong] {
+                let body = json!({"username": scene.sensor.id, "password": password, "clientid": "c"});
+                scene.json(&format!("/hooks/{secret}/{path}"), &body).await;
+                let form = [("username", scene.sensor.id.as_str()), ("password", password)];
+                scene.form(&format!("/hooks/{secret}/{path}"), &form).await;
+            }
+        }
+    }
+    let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    // The client of this test is in the same process, and logs what it sends.
+    let ours: Vec<&str> = logged.lines().filter(|line| line.contains(" things::")).collect();
+    assert!(ours.iter().any(|line| line.contains("/hooks/{secret}/rabbitmq/user")), "{logged}");
+    assert!(ours.iter().any(|line| line.contains("without the right secret")));
+    for line in ours {
+        assert!(!line.contains("canary") && !line.contains(&scene.sensor.key), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_network_that_guesses_waits() {
+    let scene = Scene::new(Engine::Sqlite).await;
+    let external = format!("SN-{}-sensor", scene.profile);
+    let ask = async |peer: &str, username: &str, password: &str| {
+        let body = json!({"clientid": "c", "username": username, "password": password, "peerhost": peer});
+        scene.json("/hooks/emqx/authn", &body).await.expect(200)["result"] == "allow"
+    };
+    for _ in 0..200 {
+        assert!(!ask("203.0.113.9", "external", "SN-guess").await);
+    }
+    assert!(!ask("203.0.113.7", "external", &external).await, "its network has guessed too often");
+    assert!(ask("198.51.100.7", "external", &external).await);
+    assert!(ask("203.0.113.7", "internal", &scene.sensor.key).await, "nobody guesses a generated key");
+}
+
+#[tokio::test]
+async fn mainfluxs_layout_is_shared_and_has_to_be_asked_for() {
+    let scene = Scene::with(Engine::Sqlite, Layout::mainflux(), None).await;
+    for (topic, allowed) in [("messages", true), ("messages/a/b", true), ("things/{device}/messages", false)]
+    {
+        let body = json!({
+            "thing": scene.sensor.id, "topic": scene.topic(topic), "action": "publish",
+        });
+        let answer = scene.json("/hooks/emqx/authz", &body).await.expect(200);
+        assert_eq!(answer["result"], if allowed { "allow" } else { "deny" }, "{topic}");
+    }
+}
