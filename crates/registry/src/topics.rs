@@ -62,7 +62,7 @@ impl Layout {
 }
 
 /// A layout, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicRules {
     messages: Vec<Template>,
     thing_commands: Option<Template>,
@@ -103,6 +103,20 @@ pub struct Acl {
     /// Whether it may publish commands to other things besides. Which they are is not in the list,
     /// because there can be any number of them, and changes by the minute.
     pub commands_others: bool,
+}
+
+/// Those of [`Layout::isolated`].
+impl Default for TopicRules {
+    fn default() -> Self {
+        let text = |text: &str| Part::Text(text.to_owned());
+        Self {
+            messages: vec![Template(vec![text("things"), Part::Thing, text("messages")])],
+            thing_commands: Some(Template(vec![text("things"), Part::Thing, text("commands")])),
+            group_commands: Some(Template(vec![text("groups"), Part::Group, text("commands")])),
+            publish: Vec::new(),
+            subscribe: Vec::new(),
+        }
+    }
 }
 
 impl TopicRules {
@@ -206,7 +220,7 @@ impl Registry {
 }
 
 /// A topic with places for ids, by levels.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Template(Vec<Part>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]

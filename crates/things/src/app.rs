@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
-use registry::{Ids, Registry, Secret};
+use registry::{Ids, Registry, Secret, topics::TopicRules};
 
 use crate::{
     health::Health,
@@ -46,6 +46,8 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// Where people reach this service: what links begin with.
     pub public_url: String,
+    /// Where things talk on brokers.
+    pub topics: TopicRules,
     /// Whether connections are encrypted, which browsers are told to insist on.
     pub tls: bool,
     /// What callers of the gRPC port must show.
@@ -67,6 +69,7 @@ impl Default for Options {
             body_timeout: Duration::from_secs(30),
             data_dir: None,
             public_url: "http://127.0.0.1:8182".to_owned(),
+            topics: TopicRules::default(),
             tls: false,
             grpc_token: None,
         }

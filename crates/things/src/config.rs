@@ -434,9 +434,9 @@ impl Config {
     }
 
     /// What the fronts need to know.
-    pub fn options(&self, bound: SocketAddr) -> Options {
+    pub fn options(&self, bound: SocketAddr) -> Result<Options, ConfigError> {
         let limits = &self.raw.limits;
-        Options {
+        Ok(Options {
             requests_per_second: Some(limits.requests_per_second).filter(|rate| *rate > 0),
             burst: limits.burst,
             body_timeout: seconds(limits.body_seconds),
@@ -444,7 +444,8 @@ impl Config {
             public_url: self.public_url(bound),
             tls: self.raw.tls_cert.is_some(),
             grpc_token: self.raw.grpc_token.clone(),
-        }
+            topics: self.topic_rules()?,
+        })
     }
 
     /// What the API's listener allows.

@@ -21,7 +21,9 @@ fn party(kind: Option<ThingType>, config: Option<&str>) -> Party {
 }
 
 fn isolated() -> TopicRules {
-    TopicRules::new(&Layout::isolated()).unwrap()
+    let rules = TopicRules::new(&Layout::isolated()).unwrap();
+    assert_eq!(rules, TopicRules::default());
+    rules
 }
 
 fn fill(text: &str) -> String {

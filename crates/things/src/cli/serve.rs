@@ -123,7 +123,7 @@ async fn start(config: &Config, stopping: Stopping, until_last: Stopping) -> Res
     let alone = setup::claim(config)?;
     let registry = setup::open(config).await?;
     let root = root(config, &registry).await?;
-    let app = App::new(Arc::clone(&registry), config.options(address));
+    let app = App::new(Arc::clone(&registry), config.options(address).map_err(|error| usage(&error))?);
 
     let bound =
         |listener: &Option<TcpListener>| listener.as_ref().and_then(|listener| listener.local_addr().ok());

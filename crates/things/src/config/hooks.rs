@@ -50,7 +50,7 @@ impl Config {
         }
     }
 
-    fn topic_rules(&self) -> Result<TopicRules, ConfigError> {
+    pub(super) fn topic_rules(&self) -> Result<TopicRules, ConfigError> {
         let layout = match self.raw.topics.as_str() {
             "isolated" => Layout::isolated(),
             "mainflux" => Layout::mainflux(),

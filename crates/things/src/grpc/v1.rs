@@ -4,8 +4,9 @@ use std::{net::IpAddr, pin::Pin, time::Duration};
 
 use registry::{
     Error, Role, Secret, ThingId,
-    credentials::{CredentialKind, Device, Event, IndexedAs, Watch},
+    credentials::{CredentialKind, Device, Event, IndexedAs, Party, Watch},
     services::Object,
+    topics::{Filter, TopicRules},
 };
 use tokio::sync::mpsc;
 use tonic::{
@@ -141,7 +142,7 @@ impl Registry for Contract {
         };
         let asker = asker(&request, source);
         let device = self.app.registry.authenticate_device(kind, &secret, &asker).await.map_err(told)?;
-        Ok(Response::new(answer(&device)))
+        Ok(Response::new(answer(&self.app.options.topics, device)))
     }
 
     async fn check(
@@ -213,41 +214,29 @@ fn event(event: &Event) -> Told {
     }
 }
 
-fn answer(device: &Device) -> wire::AuthenticateResponse {
-    let (publish, subscribe) = topics_of(device);
-    let place = &device.place;
+fn answer(rules: &TopicRules, device: Device) -> wire::AuthenticateResponse {
+    // Rounded down: never longer than it is true.
+    let keep_for_ms = u32::try_from(device.valid_for.as_millis()).unwrap_or(u32::MAX);
     let credential = match device.credential {
         IndexedAs::Key => wire::CredentialKind::Key,
         IndexedAs::External => wire::CredentialKind::ExternalKey,
         IndexedAs::Previous => wire::CredentialKind::PreviousKey,
     };
+    let party = Party::from(device);
+    let acl = rules.acl(&party);
+    let texts = |filters: &[Filter]| filters.iter().map(|filter| filter.as_str().to_owned()).collect();
+    let Party { thing, kind, place } = &party;
     wire::AuthenticateResponse {
-        thing_id: device.thing.to_string(),
-        thing_type: device.kind.map_or("", |kind| kind.as_str()).to_owned(),
+        thing_id: thing.to_string(),
+        thing_type: kind.map_or("", |kind| kind.as_str()).to_owned(),
         group_id: place.group.to_string(),
         org_id: place.org.to_string(),
         profile_id: place.profile.to_string(),
         config: place.config.as_ref().map(|config| config.object().to_text()),
-        publish,
-        subscribe,
+        publish: texts(&acl.publish),
+        subscribe: texts(&acl.subscribe),
+        commands_things: acl.commands_others,
         credential: credential.into(),
-        // Rounded down: never longer than it is true.
-        keep_for_ms: u32::try_from(device.valid_for.as_millis()).unwrap_or(u32::MAX),
+        keep_for_ms,
     }
-}
-
-/// What a thing may publish to and subscribe to: Mainflux's topics.
-fn topics_of(device: &Device) -> (Vec<String>, Vec<String>) {
-    let (thing, group) = (device.thing, device.place.group);
-    let mut publish = vec!["messages".to_owned(), "messages/#".to_owned()];
-    if device.kind.is_some_and(|kind| !kind.commands().is_empty()) {
-        publish.push("things/+/commands/#".to_owned());
-        publish.push(format!("groups/{group}/commands/#"));
-    }
-    let subscribe = vec![
-        "messages/#".to_owned(),
-        format!("things/{thing}/commands/#"),
-        format!("groups/{group}/commands/#"),
-    ];
-    (publish, subscribe)
 }

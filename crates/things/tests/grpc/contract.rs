@@ -33,6 +33,9 @@ async fn a_credential_tells_all_that_a_gateway_needs() {
         assert_eq!(config["rule_enabled"], true);
         assert_eq!(found.credential(), CredentialKind::Key);
         assert!((1..=600_000).contains(&found.keep_for_ms), "{}", found.keep_for_ms);
+        assert!(found.commands_things);
+        let messages = format!("things/{}/messages/#", world.controller.id);
+        assert!(found.publish.contains(&messages) && found.subscribe.contains(&messages), "{found:?}");
         assert!(found.publish.contains(&format!("groups/{}/commands/#", world.group)), "{found:?}");
         assert!(found.subscribe.contains(&format!("things/{}/commands/#", world.controller.id)), "{found:?}");
 
@@ -41,6 +44,7 @@ async fn a_credential_tells_all_that_a_gateway_needs() {
         let found = registry.authenticate(asked).await.unwrap().into_inner();
         assert_eq!((&found.thing_id, found.credential()), (&world.sensor.id, CredentialKind::ExternalKey));
         assert!(!found.publish.iter().any(|topic| topic.contains("commands")), "a sensor commands nothing");
+        assert!(!found.commands_things);
 
         // A previous key is worth keeping for as long as it is valid.
         let rotate = format!("/things/{}/key/rotate", world.sensor.id);
