@@ -82,6 +82,7 @@ struct Raw {
     session_days: u32,
     invite_days: u32,
     keys: Keys,
+    auth: Auth,
     limits: RawLimits,
 }
 
@@ -89,6 +90,12 @@ struct Raw {
 #[serde(deny_unknown_fields)]
 struct Keys {
     readback: ReadbackPolicy,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Auth {
+    grace_seconds: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -181,6 +188,7 @@ impl Config {
         for (key, value, least, most) in [
             ("session_days", raw.session_days, 1, 365),
             ("invite_days", raw.invite_days, 1, InviteLimits::MAX_DAYS),
+            ("auth.grace_seconds", raw.auth.grace_seconds, 0, 60),
             ("limits.database_connections", limits.database_connections, 2, 1000),
             ("limits.cached_credentials", limits.cached_credentials, 0, 10_000_000),
             ("limits.connections", limits.connections, 1, 100_000),
@@ -325,6 +333,7 @@ impl Config {
         registry::Settings {
             connections: self.raw.limits.database_connections,
             cached_credentials: self.raw.limits.cached_credentials as usize,
+            auth_grace: seconds(self.raw.auth.grace_seconds),
             readback: match self.raw.keys.readback {
                 ReadbackPolicy::Editor => Readback::Editor,
                 ReadbackPolicy::Never => Readback::Never,

@@ -113,20 +113,37 @@ async fn the_first_start_makes_everything_and_says_so_once() {
     assert!(!told.contains("warning") && !told.contains("ERROR"), "{told}");
 }
 
+/// One of them serves: the others would not hear of what it changes.
 #[test]
-fn two_first_starts_at_once_are_one() {
+fn of_several_first_starts_at_once_on_sqlite_one_serves() {
     let dir = tempfile::tempdir().unwrap();
     let commands: Vec<Started> = std::thread::scope(|scope| {
         let start = || scope.spawn(|| Started::by(&mut things(dir.path())));
         let starts: Vec<_> = (0..4).map(|_| start()).collect();
         starts.into_iter().map(|start| start.join().unwrap()).collect()
     });
-    assert_eq!(commands.iter().filter(|service| service.banner.contains("password")).count(), 1);
-    for service in commands {
+    let (serving, refused): (Vec<_>, Vec<_>) =
+        commands.into_iter().partition(|service| service.banner.contains("password"));
+    assert_eq!(serving.len(), 1);
+    for service in refused {
+        assert_eq!(service.banner, "");
+        let (code, errors) = service.end();
+        assert_eq!(code, Some(1), "{errors}");
+        assert!(errors.contains("another `things serve` has the database"), "{errors}");
+    }
+    for service in serving {
         service.signal("-TERM");
         let (code, errors) = service.end();
         assert_eq!(code, Some(0), "{errors}");
     }
+    // It is let go of with the process.
+    let again = Started::by(&mut things(dir.path()));
+    again.signal("-KILL");
+    again.end();
+    let again = Started::by(&mut things(dir.path()));
+    assert!(again.banner.contains("  keys  "));
+    again.signal("-TERM");
+    assert_eq!(again.end().0, Some(0));
 }
 
 #[test]

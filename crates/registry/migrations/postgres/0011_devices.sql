@@ -9,9 +9,10 @@ CREATE TABLE disabled_things (
     CONSTRAINT disabled_things_thing_id_fkey FOREIGN KEY (thing_id) REFERENCES things(id) ON DELETE CASCADE
 );
 
--- The last success by each credential of a thing, written in batches.
+-- When a thing last authenticated, and when by each of the credentials that it has; written in batches.
 CREATE TABLE thing_activity (
     thing_id    UUID NOT NULL,
+    seen_at     TIMESTAMPTZ NOT NULL,
     key_at      TIMESTAMPTZ,
     previous_at TIMESTAMPTZ,
     external_at TIMESTAMPTZ,
@@ -24,7 +25,7 @@ CREATE TABLE thing_activity (
 CREATE TABLE retired_credentials (
     verifier   VARCHAR(128) NOT NULL,
     thing_id   UUID NOT NULL,
-    kind       VARCHAR(12) NOT NULL,
+    reason     VARCHAR(16) NOT NULL,
     retired_at TIMESTAMPTZ NOT NULL,
 
     CONSTRAINT retired_credentials_pkey PRIMARY KEY (verifier),

@@ -9,9 +9,10 @@ CREATE TABLE disabled_things (
     CONSTRAINT disabled_things_thing_id_fkey FOREIGN KEY (thing_id) REFERENCES things(id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
--- The last success by each credential of a thing, written in batches.
+-- When a thing last authenticated, and when by each of the credentials that it has; written in batches.
 CREATE TABLE thing_activity (
     thing_id    BLOB NOT NULL,
+    seen_at     INTEGER NOT NULL,
     key_at      INTEGER,
     previous_at INTEGER,
     external_at INTEGER,
@@ -24,7 +25,7 @@ CREATE TABLE thing_activity (
 CREATE TABLE retired_credentials (
     verifier   TEXT NOT NULL,
     thing_id   BLOB NOT NULL,
-    kind       TEXT NOT NULL,
+    reason     TEXT NOT NULL,
     retired_at INTEGER NOT NULL,
 
     CONSTRAINT retired_credentials_pkey PRIMARY KEY (verifier),

@@ -1,4 +1,4 @@
-//! Finding things by a part of their name or by metadata, among millions.
+//! Finding things by a part of their name, by metadata, or because they are disabled, among millions.
 //!
 //! There are two ways to a page. *Gather*: let an index propose candidates, check each, sort what is
 //! left; good when there are few. *Walk*: read the list in its order, check each row, stop when the
@@ -45,24 +45,30 @@ impl Plan {
     }
 }
 
-/// Decides how to find what `name` and `metadata` ask for among the things that `visible` lets through.
-/// Whatever is decided, the list's own condition must check both again.
+/// Decides how to find what `name`, `metadata` and `disabled` ask for among the things that `visible` lets
+/// through. Whatever is decided, the list's own condition must check them again.
 pub(crate) async fn plan(
     conn: &mut Conn,
     visible: &Sql,
     name: Option<&str>,
     metadata: Option<&JsonObject>,
+    disabled: bool,
 ) -> Result<Plan> {
     if conn.is_postgres() {
-        gin(conn, name, metadata).await
+        gin(conn, name, metadata, disabled).await
     } else {
-        fts(conn, visible, name, metadata).await
+        fts(conn, visible, name, metadata, disabled).await
     }
 }
 
 /// PostgreSQL combines its indexes by itself, and gathers when a fence (`OFFSET 0`) hides from it that
 /// only a page is wanted.
-async fn gin(conn: &mut Conn, name: Option<&str>, metadata: Option<&JsonObject>) -> Result<Plan> {
+async fn gin(
+    conn: &mut Conn,
+    name: Option<&str>,
+    metadata: Option<&JsonObject>,
+    disabled: bool,
+) -> Result<Plan> {
     let mut matches = Sql::default();
     if let Some(name) = name.filter(|name| name.chars().count() >= 3) {
         matches.push(" AND lower(c.name COLLATE \"C\") LIKE ").bind(Arg::Text(like_pattern(name)));
@@ -70,6 +76,9 @@ async fn gin(conn: &mut Conn, name: Option<&str>, metadata: Option<&JsonObject>)
     }
     if let Some(metadata) = metadata.filter(|metadata| has_scalar(metadata)) {
         matches.push(" AND c.metadata @> ").bind(Arg::Json(metadata.to_text()));
+    }
+    if disabled {
+        matches.push(" AND c.id IN (SELECT thing_id FROM disabled_things)");
     }
     if matches.is_empty() {
         return Ok(Plan::walk());
@@ -90,11 +99,16 @@ async fn fts(
     visible: &Sql,
     name: Option<&str>,
     metadata: Option<&JsonObject>,
+    disabled: bool,
 ) -> Result<Plan> {
-    let indexes: Vec<Sql> = [name.and_then(name_candidates), metadata.and_then(metadata_candidates)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let indexes: Vec<Sql> = [
+        name.and_then(name_candidates),
+        metadata.and_then(metadata_candidates),
+        disabled.then(disabled_candidates),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     for candidates in &indexes {
         if at_most(conn, candidates, FEW).await? {
             return Ok(Plan::gather(rows_of(candidates)));
@@ -161,6 +175,10 @@ fn metadata_candidates(object: &JsonObject) -> Option<Sql> {
     let mut sql = Sql::new("SELECT rowid FROM thing_terms WHERE thing_terms MATCH ");
     sql.push(TERMS).bind(Arg::Text(object.to_text())).push(") WHERE type NOT IN ('object', 'array'))");
     Some(sql)
+}
+
+fn disabled_candidates() -> Sql {
+    Sql::new("SELECT s.seq AS rowid FROM disabled_things x CROSS JOIN things s ON s.id = x.thing_id")
 }
 
 /// An object without a scalar in it has nothing that an index holds; it matches by shape alone.

@@ -1,5 +1,7 @@
 //! Things' rows.
 
+mod list;
+
 use std::collections::HashMap;
 
 use serde_json::json;
@@ -7,24 +9,21 @@ use uuid::Uuid;
 
 use super::{
     Conn, Engine, Tx,
-    access::Facts,
     conflict::translate,
-    on,
-    page::{self, Keyed, Listing, Merged, OrderKey, Reading},
-    rows, search,
+    on, rows,
     sql::{Arg, RawJson, Sql},
 };
 use crate::{
-    access::{self, Action, Administer, Edit, Permit, Role, Visible},
-    actor::UserActor,
+    access::{Action, Administer, Edit, Permit, Role},
+    clock::Timestamp,
     error::{ConflictKind, Error, Result},
-    ids::{GroupId, OrgId, ProfileId, ThingId},
+    ids::{GroupId, ProfileId, ThingId},
     json::JsonObject,
-    page::{Page, PageQuery},
-    secret::{Keyring, Verifier},
-    text::SearchText,
-    things::{NewThing, Thing, ThingFilter, ThingOrder, ThingType},
+    secret::Verifier,
+    things::{NewThing, Thing, ThingStatus, ThingType},
 };
+
+pub(crate) use list::list;
 
 /// A thing about to be stored, with everything kept of its credentials.
 pub(crate) struct NewRow {
@@ -33,6 +32,8 @@ pub(crate) struct NewRow {
     pub(crate) kind: ThingType,
     pub(crate) metadata: String,
     pub(crate) verifier: Verifier,
+    /// Whether the client chose the key: it may have been somebody's before.
+    pub(crate) chosen: bool,
     pub(crate) external: Option<(String, Verifier)>,
     pub(crate) sealed: Option<Vec<u8>>,
 }
@@ -48,6 +49,8 @@ struct Row {
     external_key: Option<String>,
     metadata: Option<sqlx::types::Json<JsonObject>>,
     key: Verifier,
+    disabled_since: Option<Timestamp>,
+    seen_at: Option<Timestamp>,
 }
 
 impl Row {
@@ -60,13 +63,18 @@ impl Row {
             kind: self.kind.parse().ok(),
             external_key: self.external_key,
             metadata: self.metadata.map(|json| json.0).unwrap_or_default(),
+            status: match self.disabled_since {
+                None => ThingStatus::Enabled,
+                Some(_) => ThingStatus::Disabled,
+            },
+            last_seen_at: self.seen_at,
             role,
             verifier: self.key,
         }
     }
 }
 
-/// Stores things with their credentials: three statements, however many there are. PostgreSQL
+/// Stores things with their credentials: a few statements, however many there are. PostgreSQL
 /// unnests typed arrays, SQLite a JSON array with hexadecimal bytes (`jsonb_each`, because `json_each`
 /// would write each row as text and every `->>` read it anew).
 pub(crate) async fn insert(tx: &mut Tx, profile: &Permit<Edit, ProfileId>, things: &[NewRow]) -> Result<()> {
@@ -76,7 +84,12 @@ pub(crate) async fn insert(tx: &mut Tx, profile: &Permit<Edit, ProfileId>, thing
     let externals = things
         .iter()
         .filter_map(|thing| thing.external.as_ref().map(|(_, verifier)| (verifier, thing.id, "external")));
-    let index: Vec<(&Verifier, ThingId, &str)> = keys.chain(externals).collect();
+    let index: Vec<(&Verifier, ThingId, &str)> = keys.chain(externals.clone()).collect();
+    let chosen = things.iter().filter(|thing| thing.chosen).map(|thing| &thing.verifier);
+    let used: Vec<&Verifier> = chosen.chain(externals.map(|(verifier, ..)| verifier)).collect();
+    if !used.is_empty() {
+        super::credentials::unretire(tx, used.into_iter()).await?;
+    }
     let copies: Vec<(Uuid, &[u8])> = things
         .iter()
         .filter_map(|thing| thing.sealed.as_deref().map(|sealed| (thing.id.uuid(), sealed)))
@@ -186,7 +199,8 @@ fn to_hex(bytes: &[u8]) -> String {
 
 pub(crate) async fn get<A: Action>(conn: &mut Conn, permit: &Permit<A, ThingId>) -> Result<Thing> {
     let found: Option<Row> = on!(conn, conn => sqlx::query_as(
-        "SELECT id, group_id, profile_id, name, type, external_key, metadata, key FROM things WHERE id = $1")
+        "SELECT t.id, t.group_id, t.profile_id, t.name, t.type, t.external_key, t.metadata, t.key, d.since AS disabled_since, a.seen_at \
+         FROM things t LEFT JOIN disabled_things d ON d.thing_id = t.id LEFT JOIN thing_activity a ON a.thing_id = t.id WHERE t.id = $1")
         .bind(permit.target()).fetch_optional(conn))?;
     found.map(|row| row.seen_as(permit.role())).ok_or(Error::NotFound)
 }
@@ -197,7 +211,8 @@ pub(crate) async fn get_all<A: Action>(
     permits: &[Permit<A, ThingId>],
 ) -> Result<Vec<Thing>> {
     let mut sql = Sql::new(
-        "SELECT id, group_id, profile_id, name, type, external_key, metadata, key FROM things WHERE id IN (",
+        "SELECT t.id, t.group_id, t.profile_id, t.name, t.type, t.external_key, t.metadata, t.key, d.since AS disabled_since, a.seen_at \
+         FROM things t LEFT JOIN disabled_things d ON d.thing_id = t.id LEFT JOIN thing_activity a ON a.thing_id = t.id WHERE t.id IN (",
     );
     sql.bind_all(permits.iter().map(|permit| Arg::Id(permit.target().uuid()))).push(")");
     let found: Vec<Row> = sql.fetch_all(conn).await?;
@@ -292,7 +307,28 @@ pub(crate) async fn relocate(
     Ok(())
 }
 
-/// Deletes things; their credentials and copies go with them.
+/// Notes whether a thing can authenticate.
+pub(crate) async fn set_status(
+    tx: &mut Tx,
+    permit: &Permit<Edit, ThingId>,
+    status: ThingStatus,
+) -> Result<()> {
+    let (thing, now) = (permit.target(), tx.now());
+    match status {
+        ThingStatus::Enabled => {
+            rows!(tx, sqlx::query("DELETE FROM disabled_things WHERE thing_id = $1").bind(thing))?
+        }
+        ThingStatus::Disabled => rows!(
+            tx,
+            sqlx::query("INSERT INTO disabled_things (thing_id, since) VALUES ($1, $2)")
+                .bind(thing)
+                .bind(now)
+        )?,
+    };
+    Ok(())
+}
+
+/// Deletes things; their credentials, copies and what they did go with them.
 pub(crate) async fn delete(tx: &mut Tx, permits: &[Permit<Administer, ThingId>]) -> Result<()> {
     let mut sql = Sql::new("DELETE FROM things WHERE id IN (");
     sql.bind_all(permits.iter().map(|permit| Arg::Id(permit.target().uuid()))).push(")");
@@ -338,129 +374,4 @@ pub(crate) async fn clashes(
         _ => Vec::new(),
     };
     Ok(found.into_iter().enumerate().filter_map(|(item, clashes)| clashes.then_some(item)).collect())
-}
-
-/// Up to so many groups are read one by one and merged; the list of somebody with more is read as a
-/// whole, in which theirs are frequent.
-const MERGED: i64 = 50;
-
-/// The groups whose things are listed, where these are some but not too many. No index has the things
-/// of several groups in the list's order, so one statement over all would sort every thing in them.
-async fn groups_of(conn: &mut Conn, visible: &Visible) -> Result<Option<Vec<GroupId>>> {
-    if !visible.is_of_groups() {
-        return Ok(None);
-    }
-    let mut sql = Sql::new("SELECT id FROM groups WHERE ");
-    sql.append(&visible.groups("id", None)).push(" LIMIT ").bind(Arg::Int(MERGED + 1));
-    let groups: Vec<(GroupId,)> = sql.fetch_all(conn).await?;
-    let few = (1..=MERGED).contains(&i64::try_from(groups.len()).unwrap_or(i64::MAX));
-    Ok(few.then(|| groups.into_iter().map(|(group,)| group).collect()))
-}
-
-const COLUMNS: &str = "SELECT t.id, t.group_id, t.profile_id, t.name, t.type, t.external_key, t.metadata, t.key, \
-     g.org_id, m.role, o.role AS org_role FROM";
-
-#[derive(sqlx::FromRow)]
-struct Listed {
-    #[sqlx(flatten)]
-    row: Row,
-    org_id: OrgId,
-    #[sqlx(flatten)]
-    facts: Facts,
-}
-
-impl Keyed<ThingOrder> for Listed {
-    fn key(&self, order: &ThingOrder) -> Option<Arg> {
-        match order {
-            ThingOrder::Id => None,
-            ThingOrder::Name => Some(Arg::Text(self.row.name.to_ascii_lowercase())),
-            ThingOrder::Kind => Some(Arg::Text(self.row.kind.clone())),
-        }
-    }
-    fn id(&self) -> Arg {
-        Arg::Id(self.row.id.uuid())
-    }
-    fn content(&self) -> usize {
-        page::content(self.row.metadata.as_ref())
-    }
-}
-
-pub(crate) async fn list(
-    conn: &mut Conn,
-    keyring: &Keyring,
-    user: &UserActor,
-    visible: &Visible,
-    filter: &ThingFilter,
-    query: &PageQuery<ThingOrder>,
-) -> Result<Page<Thing>> {
-    let mut filters = Sql::default();
-    if let Some(name) = &filter.name {
-        filters.and_name_contains(conn, "t.name", name.as_str());
-    }
-    if let Some(metadata) = &filter.metadata {
-        filters.and_json_contains(conn, "t.metadata", metadata)?;
-    }
-    if let Some(kind) = filter.kind {
-        // As the index has it.
-        filters.push(if conn.is_postgres() { " AND t.type COLLATE \"C\" = " } else { " AND t.type = " });
-        filters.bind(Arg::Text(kind.as_str().to_owned()));
-    }
-    if let Some(external) = &filter.external_key {
-        filters.push(" AND t.external_key = ").bind(Arg::Text(external.as_str().to_owned()));
-    }
-    let mut condition = visible.groups("t.group_id", Some("t.profile_id"));
-    let name = filter.name.as_ref().map(SearchText::as_str);
-    let plan = search::plan(conn, &condition, name, filter.metadata.as_ref()).await?;
-    condition.append(&filters);
-    let mut joins = Sql::new(
-        " JOIN groups g ON g.id = t.group_id LEFT JOIN group_memberships m ON m.group_id = t.group_id AND m.member_id = ",
-    );
-    joins
-        .bind(Arg::Id(user.id().uuid()))
-        .push(" LEFT JOIN org_memberships o ON o.org_id = g.org_id AND o.member_id = ");
-    joins.bind(Arg::Id(user.id().uuid()));
-    let select = |source: &Sql| {
-        let mut sql = Sql::new(COLUMNS);
-        sql.push(" ").append(source).append(&joins);
-        sql
-    };
-    let mut count = Sql::new("SELECT 1 AS one FROM ");
-    count.append(&plan.counted);
-    let listing = Listing {
-        select: select(&Sql::new("things t")),
-        count,
-        filter: condition,
-        key: match query.order() {
-            ThingOrder::Id => None,
-            ThingOrder::Name => Some(OrderKey {
-                sqlite: "lower(t.name)",
-                postgres: "lower(t.name COLLATE \"C\") COLLATE \"C\"",
-            }),
-            ThingOrder::Kind => Some(OrderKey { sqlite: "t.type", postgres: "t.type COLLATE \"C\"" }),
-        },
-        id: "t.id",
-        reading: if plan.walked {
-            match groups_of(conn, visible).await? {
-                Some(groups) => {
-                    let parts = groups
-                        .into_iter()
-                        .map(|group| {
-                            let mut part = Sql::new("t.group_id = ");
-                            part.bind(Arg::Id(group.uuid())).append(&filters);
-                            part
-                        })
-                        .collect();
-                    Reading::Merged(Merged { columns: COLUMNS, table: "things t", joins, parts })
-                }
-                None => Reading::Plain,
-            }
-        } else {
-            Reading::Gathered(select(&plan.source))
-        },
-    };
-    let page: Page<Listed> = page::fetch(conn, keyring, listing, query).await?;
-    Ok(page.map(|listed| {
-        let role = access::role_towards(user, (listed.org_id, Some(listed.row.group_id)), &listed.facts);
-        listed.row.seen_as(role)
-    }))
 }

@@ -29,8 +29,10 @@ const CLOSE: Duration = Duration::from_millis(1500);
 pub(super) async fn serve(config: &Config) -> Result<(), Failure> {
     let mut stops = Stops::listen()?;
     let (stop, stopping) = Stop::switch();
-    let (registry, mut serving, mailing) = tokio::select! {
-        started = start(config, stopping) => started?,
+    // What requests under way depend on, or leave behind, goes on until they have ended.
+    let (last_stop, until_last) = Stop::switch();
+    let Started { registry, mut serving, mailing, tasks, _alone } = tokio::select! {
+        started = start(config, stopping, until_last) => started?,
         // What a start does is done in transactions.
         _ = stops.next() => return Ok(()),
     };
@@ -57,6 +59,16 @@ pub(super) async fn serve(config: &Config) -> Result<(), Failure> {
     {
         tracing::warn!("mails under way were cut off; they will be sent later");
     }
+    last_stop.now();
+    let ended = async {
+        for task in tasks {
+            // One that panicked has ended too.
+            let _ = task.await;
+        }
+    };
+    if tokio::time::timeout(CLOSE, ended).await.is_err() {
+        tracing::warn!("what devices did last could not be written down in time");
+    }
     if tokio::time::timeout(CLOSE, registry.close()).await.is_err() {
         tracing::warn!("the database did not let go in time");
     }
@@ -64,12 +76,22 @@ pub(super) async fn serve(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is running: the registry, the listener, which ends once it is told to stop and all requests have
-/// ended, and tells whether they did in time, and what sends mail.
-type Started = (Arc<Registry>, JoinHandle<bool>, Option<JoinHandle<()>>);
+/// What is running.
+struct Started {
+    registry: Arc<Registry>,
+    /// The listener; it ends once it is told to stop and all requests have ended, and tells whether they did
+    /// in time.
+    serving: JoinHandle<bool>,
+    /// What sends mail.
+    mailing: Option<JoinHandle<()>>,
+    /// What ends after the last request and before the database.
+    tasks: Vec<JoinHandle<()>>,
+    /// SQLite's database is this process's until this is dropped.
+    _alone: Option<std::fs::File>,
+}
 
 /// Gets everything going.
-async fn start(config: &Config, stopping: Stopping) -> Result<Started, Failure> {
+async fn start(config: &Config, stopping: Stopping, until_last: Stopping) -> Result<Started, Failure> {
     // Before anything is changed: two services on one port is the commonest mistake.
     let http = bind("http", config.http()).await?;
     let metrics = match config.metrics() {
@@ -86,6 +108,7 @@ async fn start(config: &Config, stopping: Stopping) -> Result<Started, Failure> 
     let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
     let setup = config.mail(address).map_err(|error| usage(&error))?;
     let mailing = Mailing::new(&setup).map_err(|error| usage(&error))?;
+    let alone = setup::claim(config)?;
     let registry = setup::open(config).await?;
     let root = root(config, &registry).await?;
     let app = App::new(Arc::clone(&registry), config.options(address));
@@ -99,6 +122,10 @@ async fn start(config: &Config, stopping: Stopping) -> Result<Started, Failure> 
     warn_of_mail(config, &setup);
     RateLimits::tidy_regularly(&app);
     look_after(&registry);
+    let tasks = vec![
+        tokio::spawn(Arc::clone(&registry).keep_step(told(until_last.clone()))),
+        tokio::spawn(Arc::clone(&registry).note_activity(told(until_last))),
+    ];
     let mailing = mailing.map(|mailing| {
         let drain = config.limits().drain;
         tokio::spawn(mailing.run(Arc::clone(&registry), app.metrics.mail.clone(), stopping.clone(), drain))
@@ -112,7 +139,12 @@ async fn start(config: &Config, stopping: Stopping) -> Result<Started, Failure> 
         tokio::spawn(server.run(listener, stopping.clone()));
     }
     let server = Server { router: rest::router(app), limits: config.limits(), tls, connections };
-    Ok((registry, tokio::spawn(server.run(http, stopping)), mailing))
+    let serving = tokio::spawn(server.run(http, stopping));
+    Ok(Started { registry, serving, mailing, tasks, _alone: alone })
+}
+
+async fn told(mut stopping: Stopping) {
+    stopping.wait().await;
 }
 
 async fn bind(option: &str, address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -15,6 +15,29 @@ use crate::config::Config;
 /// The keys in the environment, in the key file's form.
 const KEYS_VARIABLE: &str = "THINGS_KEYS";
 
+/// Makes SQLite's database this process's own for as long as what is returned lives; there is nothing to be
+/// held on PostgreSQL, where processes hear of each other's changes.
+pub(super) fn claim(config: &Config) -> Result<Option<fs::File>, Failure> {
+    let Some(database) = config.database_file() else { return Ok(None) };
+    if let Some(dir) = database.parent() {
+        make_private(dir)?;
+    }
+    let mut path = database.clone().into_os_string();
+    path.push("-serving");
+    let what = format!("lock {}", path.display());
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(|error| Failure::to(&what, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Err(Failure::Failed(format!(
+            "another `things serve` has the database {} open, and this one would not hear of keys that are \
+             revoked there: stop it first, or use PostgreSQL, which several may share",
+            database.display()
+        ))),
+        Err(fs::TryLockError::Error(error)) => Err(Failure::to(&what, &error)),
+    }
+}
+
 /// Opens the registry, making what is not there yet.
 pub(super) async fn open(config: &Config) -> Result<Arc<Registry>, Failure> {
     let keyring = keyring(config, true)?;

@@ -144,6 +144,12 @@ pub(crate) const OPTIONS: &[Opt] = &[
         "Whether a thing's key can be read again later, and by whom: `editor` or `never`. With `never` no copy of a key \
          is kept, and copies that exist are deleted.",
     ),
+    number(
+        "auth.grace_seconds",
+        "1",
+        "How long devices that are known go on being let in while PostgreSQL does not answer: 0 to 60. While one of \
+         several nodes is cut off, revoking a credential takes as long as this and a second more. Give all nodes the same.",
+    ),
     number("limits.database_connections", "10", "The most connections to the database: 2 to 1000."),
     number(
         "limits.cached_credentials",

@@ -11,7 +11,9 @@ use axum::{
 use registry::{
     GroupId, OrgId, ProfileId, ThingId,
     credentials::{ExternalKey, MAX_OVERLAP, ThingKey},
-    things::{CreatedThing, NewThing, Scope, Thing, ThingFilter, ThingOrder, ThingType, ThingUpdate},
+    things::{
+        CreatedThing, NewThing, Scope, Thing, ThingFilter, ThingOrder, ThingStatus, ThingType, ThingUpdate,
+    },
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -23,9 +25,10 @@ use super::{
     check::{Check, Echo, RawObject},
     etag::{IfMatch, IfNoneMatch, changed, tagged},
     extract::{Caller, Id},
-    list::{list_query, page_body, sorts},
+    list::{Ignored, list_query, page_body, sorts},
     problem::Answer,
     query::Query,
+    wire::Moment,
 };
 use crate::App;
 
@@ -41,6 +44,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(search_things_of_profile))
         .routes(routes!(view_thing, update_thing, move_thing, delete_thing))
         .routes(routes!(set_external_key, clear_external_key))
+        .routes(routes!(enable_thing))
+        .routes(routes!(disable_thing))
         .routes(routes!(rotate_key))
         .routes(routes!(reveal_key))
 }
@@ -60,6 +65,17 @@ enum TypeName {
     Controller,
     #[schema(rename = "gateway")]
     Gateway,
+}
+
+/// Whether a thing can authenticate.
+#[derive(ToSchema)]
+#[schema(as = ThingStatus)]
+#[expect(dead_code, reason = "describes registry::things::ThingStatus, which knows no OpenAPI")]
+enum StatusName {
+    #[schema(rename = "enabled")]
+    Enabled,
+    #[schema(rename = "disabled")]
+    Disabled,
 }
 
 /// A thing. Its key is there only when it was just made, or for editors where read-back is on.
@@ -82,6 +98,12 @@ pub(super) struct ThingBody {
     external_key: Option<String>,
     #[schema(value_type = Object)]
     metadata: registry::JsonObject,
+    #[schema(value_type = StatusName)]
+    status: ThingStatus,
+    /// When it last authenticated, give or take a minute; absent for never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    last_seen_at: Option<Moment>,
 }
 
 impl From<Thing> for ThingBody {
@@ -95,6 +117,8 @@ impl From<Thing> for ThingBody {
             key: None,
             external_key: thing.external_key,
             metadata: thing.metadata,
+            status: thing.status,
+            last_seen_at: thing.last_seen_at.map(Into::into),
         }
     }
 }
@@ -135,6 +159,8 @@ struct NewThingBody {
     metadata: Option<RawObject>,
     group_id: Option<Echo>,
     profile_id: Option<Echo>,
+    status: Option<Echo>,
+    last_seen_at: Option<Echo>,
 }
 
 impl NewThingBody {
@@ -146,6 +172,8 @@ impl NewThingBody {
     fn check(self, group: Option<GroupId>, profile: ProfileId, check: &mut Check) -> Option<NewThing> {
         check.owned("group_id", self.group_id.as_ref(), group.map(|id| id.to_string()).as_deref());
         check.owned("profile_id", self.profile_id.as_ref(), Some(&profile.to_string()));
+        check.owned("status", self.status.as_ref(), Some(ThingStatus::Enabled.as_str()));
+        check.owned("last_seen_at", self.last_seen_at.as_ref(), None);
         let id = check.parsed("id", self.id.as_deref());
         let name = check.required("name", self.name.as_deref());
         let kind = check.parsed("type", self.kind.as_deref());
@@ -189,12 +217,18 @@ struct ThingUpdateBody {
     group_id: Option<Echo>,
     profile_id: Option<Echo>,
     external_key: Option<Echo>,
+    /// Changed by `/enable` and `/disable`.
+    status: Option<Echo>,
+    /// Whatever it says is accepted and ignored: it may have moved on since it was read.
+    #[schema(value_type = Option<String>, format = DateTime, read_only)]
+    #[expect(dead_code, reason = "accepted and ignored")]
+    last_seen_at: Option<Ignored>,
 }
 
 impl ThingUpdateBody {
     /// Whether something has to be compared with the thing as it is.
     fn echoes(&self) -> bool {
-        let echoes = [&self.id, &self.group_id, &self.profile_id, &self.external_key];
+        let echoes = [&self.id, &self.group_id, &self.profile_id, &self.external_key, &self.status];
         echoes.into_iter().flatten().any(Echo::is_given)
     }
 
@@ -209,6 +243,7 @@ impl ThingUpdateBody {
         );
         let external = truth.and_then(|thing| thing.external_key.as_deref());
         check.owned("external_key", self.external_key.as_ref(), external);
+        check.owned("status", self.status.as_ref(), truth.map(|thing| thing.status.as_str()));
         let name = check.required("name", self.name.as_deref());
         let kind = check.parsed("type", self.kind.as_deref());
         let key = own_key(self.key.as_deref(), check);
@@ -295,6 +330,8 @@ list_query! {
         kind: Option<String>,
         /// Exactly this external key.
         external_key: Option<String>,
+        /// `enabled`, `disabled`, or `all`, which is the default.
+        status: Option<String>,
     }
 }
 
@@ -303,12 +340,19 @@ page_body! { ThingPage of ThingQuery sorted by ThingSort, things: ThingBody }
 async fn list(app: &App, caller: &Caller, scope: Scope, query: ThingQuery) -> Answer<Out<ThingPage>> {
     let filter = Check::one(|check| {
         let external = query.external_key.as_deref().filter(|text| !text.is_empty());
+        let status = match query.status.as_deref() {
+            None | Some("" | "all") => None,
+            Some(text) => {
+                check.valid("status", text.parse().map_err(|_| "must be one of all, enabled, disabled"))
+            }
+        };
         Some(ThingFilter {
             scope,
             name: check.optional("name", query.name.as_deref().filter(|text| !text.is_empty())),
             metadata: check.object("metadata", query.metadata.as_ref()),
             kind: check.parsed("type", query.kind.as_deref()),
             external_key: check.optional("external_key", external),
+            status,
         })
     })?;
     let page = app.registry.list_things(caller, &filter, &query.page()?).await?;
@@ -529,6 +573,28 @@ async fn clear_external_key(
 ) -> Answer<StatusCode> {
     app.registry.clear_external_key(&caller, id, &expect).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Let a thing authenticate again
+#[utoipa::path(post, path = "/things/{id}/enable", tag = "Things", responses((status = 200, body = ThingBody, headers(("ETag")))))]
+async fn enable_thing(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ThingId>,
+    IfMatch(expect): IfMatch,
+) -> Answer {
+    Ok(as_it_is(app.registry.enable_thing(&caller, id, &expect).await?))
+}
+
+/// Shut a thing out: none of its credentials works any more, until it is enabled again
+#[utoipa::path(post, path = "/things/{id}/disable", tag = "Things", responses((status = 200, body = ThingBody, headers(("ETag")))))]
+async fn disable_thing(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ThingId>,
+    IfMatch(expect): IfMatch,
+) -> Answer {
+    Ok(as_it_is(app.registry.disable_thing(&caller, id, &expect).await?))
 }
 
 /// Give a thing a new key, shown once; the old one may stay valid for a while

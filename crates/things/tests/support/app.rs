@@ -119,6 +119,8 @@ async fn launch(
         let registry = Arc::clone(&registry);
         tokio::spawn(mailing.run(registry, app.metrics.mail.clone(), stopping.clone(), limits.drain));
     }
+    let mut until_stop = stopping.clone();
+    tokio::spawn(Arc::clone(&registry).keep_step(async move { until_stop.wait().await }));
     let connections = app.metrics.connections.clone();
     let server = Server { router: rest::router(app.clone()), limits, tls, connections };
     let serving = Some(tokio::spawn(server.run(listener, stopping)));
