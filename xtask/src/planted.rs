@@ -32,6 +32,11 @@ const fn invites(name: &'static str) -> Test {
     Test { package: "registry", target: "invites", name }
 }
 
+/// A test in `crates/registry/tests/activity.rs`.
+const fn activity(name: &'static str) -> Test {
+    Test { package: "registry", target: "activity", name }
+}
+
 /// Each fault as its `planted!("…")` has it, beginning with the threat whose rule it takes out; and the tests
 /// that notice. All of them must fail.
 const FAULTS: &[(&str, &[Test])] = &[
@@ -138,6 +143,11 @@ const FAULTS: &[(&str, &[Test])] = &[
             target: "devices",
             name: "what_is_kept_in_memory_ends_with_what_it_was_made_from",
         }],
+    ),
+    ("T8: a disabled thing gets in", &[activity("a_disabled_thing_gets_in_no_more_and_an_enabled_one_does")]),
+    (
+        "T1: everybody reads all failed checks",
+        &[activity("failed_checks_are_shown_to_who_administers_the_thing")],
     ),
 ];
 

@@ -80,6 +80,8 @@ pub(crate) struct View;
 pub(crate) struct EndMemberships;
 /// Create in it, change it.
 pub(crate) struct Edit;
+/// See what only those do who may change it.
+pub(crate) struct Inspect;
 /// Read what happened in it.
 pub(crate) struct Review;
 /// Delete from it, manage its members.
@@ -96,6 +98,10 @@ impl Action for EndMemberships {
 }
 impl Action for Edit {
     const NEEDS: Role = Role::Editor;
+}
+impl Action for Inspect {
+    const NEEDS: Role = Role::Editor;
+    const WRITES: bool = false;
 }
 impl Action for Review {
     const NEEDS: Role = Role::Admin;

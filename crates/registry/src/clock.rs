@@ -10,7 +10,12 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Database, Decode, Encode, Postgres, Sqlite, Type, encode::IsNull, error::BoxDynError};
+use sqlx::{
+    Database, Decode, Encode, Postgres, Sqlite, Type,
+    encode::IsNull,
+    error::BoxDynError,
+    postgres::{PgHasArrayType, PgTypeInfo},
+};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
 
 /// A moment, in milliseconds since 1970-01-01T00:00:00Z. Finer digits would not survive every
@@ -79,6 +84,12 @@ impl Type<Postgres> for Timestamp {
     }
     fn compatible(ty: &<Postgres as Database>::TypeInfo) -> bool {
         <OffsetDateTime as Type<Postgres>>::compatible(ty)
+    }
+}
+
+impl PgHasArrayType for Timestamp {
+    fn array_type_info() -> PgTypeInfo {
+        <OffsetDateTime as PgHasArrayType>::array_type_info()
     }
 }
 

@@ -5,8 +5,10 @@
 //! because all of them share the primary key of `credential_index`. Nothing outside of this module
 //! and its SQL knows how the look-up works, nor that there is a cache.
 
+mod activity;
 mod cache;
 mod device;
+mod failures;
 mod fence;
 pub(crate) mod nodes;
 pub(crate) mod probes;
@@ -28,8 +30,11 @@ use crate::{
     version::Expect,
 };
 
+pub use activity::Credential;
 pub use device::{Asker, Checks, Device, Front, Party, Place};
-pub(crate) use device::{Devices, Known};
+pub(crate) use device::{Devices, Known, Retired};
+pub(crate) use failures::{Count, Failure, kept};
+pub use failures::{FailedCheck, FailedCheckFilter, FailedCheckOrder, Reason};
 pub(crate) use fence::Mark;
 pub use watch::{Event, Watch};
 
@@ -120,12 +125,22 @@ impl TryFrom<&str> for ExternalKey {
 }
 
 /// Which kind of credential a device presents. The kinds never cross.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CredentialKind {
     /// The thing's key, or its previous one while that is valid.
     Internal,
     /// The external key.
     External,
+}
+
+impl CredentialKind {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::External => "external",
+        }
+    }
 }
 
 impl FromStr for CredentialKind {

@@ -6,9 +6,11 @@
 //! place, with the reason.
 
 pub(crate) mod access;
+pub(crate) mod activity;
 pub(crate) mod conflict;
 pub(crate) mod credentials;
 pub(crate) mod doctor;
+pub(crate) mod failed_checks;
 pub(crate) mod groups;
 pub(crate) mod invites;
 pub(crate) mod journal;
@@ -420,8 +422,8 @@ impl Tx {
     }
 
     /// Commits. A connection that breaks here leaves the outcome unknown, which is told as such.
-    /// Private to the journal, the sweepers and what becomes of mails: a change is committed with its
-    /// entry or not at all.
+    /// Private to the journal, the sweepers, what becomes of mails and what devices do: a change is
+    /// committed with its entry or not at all.
     pub(crate) async fn commit_raw(self) -> Result<()> {
         let done = match self.conn.0 {
             Link::SqliteTx(tx) => tx.commit().await,

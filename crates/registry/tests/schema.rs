@@ -232,9 +232,9 @@ async fn both_engines_have_the_same_tables() {
 
     let mut conn = PgConnection::connect(postgres.url()).await.unwrap();
     let mut of_postgres = postgres_shapes(&mut conn).await;
-    // What processes on one database tell each other; SQLite's belongs to one.
-    for shared in ["nodes", "revocations"] {
-        assert!(of_postgres.remove(shared).is_some());
+    // SQLite's database belongs to one process, which has nobody to tell.
+    for of_several in ["nodes", "revocations"] {
+        assert!(of_postgres.remove(of_several).is_some());
     }
     assert_eq!(of_sqlite.keys().collect::<Vec<_>>(), of_postgres.keys().collect::<Vec<_>>());
     for (table, shape) in &of_sqlite {

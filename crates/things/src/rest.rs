@@ -17,6 +17,7 @@ pub(crate) mod check;
 mod compat;
 mod devices;
 mod docs;
+mod doctor;
 pub(crate) mod edge;
 mod etag;
 pub(crate) mod extract;
@@ -68,6 +69,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(profiles::routes())
         .merge(things::routes())
         .merge(devices::routes())
+        .merge(doctor::routes())
         .merge(journal::routes())
         .merge(ops::routes())
 }

@@ -1,5 +1,6 @@
 //! What the process tells its operator: metrics and logs.
 
+mod devices;
 pub(crate) mod hooks;
 pub(crate) mod logs;
 pub mod metrics;

@@ -133,6 +133,9 @@ impl Dice {
         if noun == "things" && self.one_in(4) {
             parts.push(format!("type={}", self.pick(&["device", "gateway", "toaster"])));
         }
+        if noun == "things" && self.one_in(3) {
+            parts.push(format!("status={}", self.pick(&["enabled", "disabled", "disabled", "asleep"])));
+        }
         parts.join("&")
     }
 
@@ -322,7 +325,13 @@ impl Dice {
                     if self.one_in(2) { ("internal", self.key()) } else { ("external", self.serial()) };
                 (post, "/identify".into(), body(json!({ "type": kind, "key": key })))
             }
-            31 => (get, format!("/things/{thing}"), Body::None),
+            31 => match self.below(6) {
+                0 => (post, format!("/things/{thing}/disable"), Body::None),
+                1 => (post, format!("/things/{thing}/enable"), Body::None),
+                2 => (get, format!("/things/{thing}/credentials"), Body::None),
+                3 => (get, format!("/things/{thing}/failed-checks?limit=100"), Body::None),
+                _ => (get, format!("/things/{thing}"), Body::None),
+            },
             32 => (get, format!("/things?{}", self.query("things")), Body::None),
             _ => (get, format!("/groups/{group}/things?{}", self.query("things")), Body::None),
         }
@@ -371,6 +380,7 @@ async fn both_engines_answer_alike() {
     for n in 0..REQUESTS {
         if n % 50 == 0 {
             for server in &pair.servers {
+                server.registry.write_activity().await.unwrap();
                 server.clock.advance(Duration::from_secs(7));
             }
         }

@@ -14,6 +14,7 @@ use quick_cache::{UnitWeighter, Weighter, sync::Cache as Map};
 
 use super::{
     IndexedAs,
+    activity::GRAIN,
     device::{Place, Refusal},
     fence::{Fence, Mark, Seen},
 };
@@ -54,10 +55,15 @@ impl Held {
     }
 }
 
+/// Of a use that was never noted.
+const NEVER: u32 = u32::MAX;
+
 #[derive(Clone, Copy)]
 struct Credential {
     seen: Seen,
     until: Duration,
+    /// When its use was last noted, in seconds since the start.
+    noted: u32,
     held: Result<Held, Refusal>,
 }
 
@@ -70,8 +76,9 @@ struct Profile {
 
 /// A cached answer.
 pub(super) enum Found {
-    /// Whose it is, where that is, and how long the answer may still be kept.
-    Device(Held, Arc<Place>, Duration),
+    /// Whose it is, where that is, how long the answer may still be kept, and whether this use is to be
+    /// noted.
+    Device(Held, Arc<Place>, Duration, bool),
     /// It lets nobody in.
     Refused(Refusal),
     /// It has to be looked up.
@@ -104,7 +111,7 @@ impl Cache {
 
     /// What is known of a credential at `now`, in time since the start.
     pub(super) fn find(&self, digest: &Digest, now: Duration) -> Found {
-        let Some(Credential { seen, until, held }) = self.credentials.get(digest) else {
+        let Some(Credential { seen, until, noted, held }) = self.credentials.get(digest) else {
             return Found::Unknown;
         };
         if until <= now {
@@ -113,10 +120,21 @@ impl Cache {
         match held {
             Err(refusal) if self.fence.holds(seen, &[Mark::Credentials]) => Found::Refused(refusal),
             Ok(held) if self.fence.holds(seen, &held.marks()) => match self.place(held.profile, now) {
-                Some(place) if place.group == held.group => Found::Device(held, place, until - now),
+                Some(place) if place.group == held.group => {
+                    let due = noted == NEVER || seconds(now).saturating_sub(noted) >= GRAIN;
+                    Found::Device(held, place, until - now, due)
+                }
                 _ => Found::Unknown,
             },
             _ => Found::Unknown,
+        }
+    }
+
+    /// A use of a credential was noted. Should the entry be an older one by then than what somebody has just put
+    /// in its place, the fence says so, and it is read again.
+    pub(super) fn noted(&self, digest: &Digest, now: Duration) {
+        if let Some(credential) = self.credentials.get(digest) {
+            self.credentials.insert(*digest, Credential { noted: seconds(now), ..credential });
         }
     }
 
@@ -138,7 +156,7 @@ impl Cache {
     ) -> Duration {
         let kept = valid.unwrap_or(LONGEST).min(LONGEST);
         let until = now.saturating_add(kept);
-        self.credentials.insert(digest, Credential { seen, until, held: Ok(held) });
+        self.credentials.insert(digest, Credential { seen, until, noted: NEVER, held: Ok(held) });
         let profile = Profile { seen, until: now.saturating_add(LONGEST), place: Arc::clone(place) };
         self.profiles.insert(held.profile, profile);
         kept
@@ -147,8 +165,12 @@ impl Cache {
     /// Keeps that a credential let nobody in.
     pub(super) fn keep_refusal(&self, digest: Digest, refusal: Refusal, (seen, now): (Seen, Duration)) {
         let until = now.saturating_add(REFUSED);
-        self.credentials.insert(digest, Credential { seen, until, held: Err(refusal) });
+        self.credentials.insert(digest, Credential { seen, until, noted: NEVER, held: Err(refusal) });
     }
+}
+
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(NEVER - 1)
 }
 
 #[derive(Clone)]

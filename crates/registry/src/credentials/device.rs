@@ -10,7 +10,8 @@ use std::{
 };
 
 use super::{
-    CredentialKind, EXTERNAL_KEY_BYTES, IndexedAs, KEY_BYTES,
+    Count, CredentialKind, EXTERNAL_KEY_BYTES, Failure, IndexedAs, KEY_BYTES, Reason,
+    activity::Notes,
     cache::{Cache, Found, Held},
     fence::Mark,
     nodes::Lease,
@@ -128,21 +129,6 @@ pub struct Asker {
     pub source: Option<IpAddr>,
 }
 
-/// Why a credential lets nobody in. Whoever shows it is told only that it does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Reason {
-    /// Nobody's, as far as is known.
-    Unknown,
-    /// It looks generated, but there is a typing mistake in it.
-    Checksum,
-    /// A previous key after its time.
-    Expired,
-    /// The thing is disabled.
-    Disabled,
-    /// A key shown as an external key, or the other way round.
-    WrongKind,
-}
-
 /// A failed check, as far as it is known whose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Refusal {
@@ -156,6 +142,13 @@ impl Refusal {
     fn nobodys(reason: Reason) -> Self {
         Self { reason, thing: None, since: None }
     }
+}
+
+/// A credential that was valid once.
+pub(crate) struct Retired {
+    pub(crate) thing: ThingId,
+    pub(crate) reason: Reason,
+    pub(crate) since: Timestamp,
 }
 
 /// What the index and what hangs on it say of a verifier.
@@ -173,18 +166,28 @@ pub(crate) struct Devices {
     pub(super) cache: Cache,
     pub(super) lease: Lease,
     watch: watch::Feed,
+    pub(super) notes: Notes,
     off: bool,
     from_memory: AtomicU64,
     from_database: AtomicU64,
+    passed: AtomicU64,
+    failed: [AtomicU64; Reason::ALL.len()],
+    unlisted: AtomicU64,
 }
 
-/// What checks of devices' credentials were answered from, since the start.
+/// What checks of devices' credentials were answered from, and how, since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checks {
     /// From memory.
     pub from_memory: u64,
     /// From the database.
     pub from_database: u64,
+    /// Those that let a device in.
+    pub passed: u64,
+    /// Those that did not, by reason.
+    pub failed: [(Reason, u64); Reason::ALL.len()],
+    /// How many of these the list of failed checks had no room for.
+    pub unlisted: u64,
 }
 
 impl Devices {
@@ -194,15 +197,30 @@ impl Devices {
             cache: Cache::new(cached_credentials),
             lease: Lease::new(alone, grace),
             watch: watch::Feed::default(),
+            notes: Notes::default(),
             off: cached_credentials == 0,
             from_memory: AtomicU64::new(0),
             from_database: AtomicU64::new(0),
+            passed: AtomicU64::new(0),
+            failed: Default::default(),
+            unlisted: AtomicU64::new(0),
         }
     }
 
     /// Whether nothing is kept in memory.
     pub(super) fn is_off(&self) -> bool {
         self.off
+    }
+
+    fn failed(&self, refusal: Refusal, kind: CredentialKind, asker: &Asker, at: Timestamp) {
+        let by_reason = Reason::ALL.iter().zip(&self.failed).find(|(reason, _)| **reason == refusal.reason);
+        if let Some((_, count)) = by_reason {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let failure = Failure { refusal, kind, asker: *asker };
+        if !self.notes.failures.note(failure, Count { at, times: 1 }) {
+            self.unlisted.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// These changes are committed: whoever asks from now on gets the new state, and who keeps answers is
@@ -227,9 +245,18 @@ impl Registry {
         &self,
         kind: CredentialKind,
         credential: &Secret,
-        _asker: &Asker,
+        asker: &Asker,
     ) -> Result<Device> {
-        self.check(kind, credential).await?.map_err(|_refusal| Error::NotFound)
+        match self.check(kind, credential).await? {
+            Ok(device) => {
+                self.devices.passed.fetch_add(1, Ordering::Relaxed);
+                Ok(device)
+            }
+            Err(refusal) => {
+                self.devices.failed(refusal, kind, asker, self.db.clock.now());
+                Err(Error::NotFound)
+            }
+        }
     }
 
     /// Whether devices are answered from memory at this moment. A process that shares its database does so
@@ -243,11 +270,19 @@ impl Registry {
         self.devices.lease.holds()
     }
 
-    /// What checks of devices' credentials were answered from.
+    /// What checks of devices' credentials were answered from, and how.
     pub fn device_checks(&self) -> Checks {
+        let devices = &self.devices;
+        let mut failed = Reason::ALL.map(|reason| (reason, 0));
+        for ((_, told), counted) in failed.iter_mut().zip(&devices.failed) {
+            *told = counted.load(Ordering::Relaxed);
+        }
         Checks {
-            from_memory: self.devices.from_memory.load(Ordering::Relaxed),
-            from_database: self.devices.from_database.load(Ordering::Relaxed),
+            from_memory: devices.from_memory.load(Ordering::Relaxed),
+            from_database: devices.from_database.load(Ordering::Relaxed),
+            passed: devices.passed.load(Ordering::Relaxed),
+            failed,
+            unlisted: devices.unlisted.load(Ordering::Relaxed),
         }
     }
 
@@ -280,23 +315,26 @@ impl Registry {
         let now = self.db.clock.uptime();
         let devices = &self.devices;
         let known = if devices.lease.holds() { devices.cache.find(&digest, now) } else { Found::Unknown };
-        let (held, place, valid_for) = match known {
-            Found::Device(held, place, valid_for) => {
+        let (held, place, valid_for, to_note) = match known {
+            Found::Device(held, place, valid_for, to_note) => {
                 devices.from_memory.fetch_add(1, Ordering::Relaxed);
-                (held, place, valid_for)
+                (held, place, valid_for, to_note)
             }
             Found::Refused(refusal) => {
                 devices.from_memory.fetch_add(1, Ordering::Relaxed);
                 return Ok(Err(refusal));
             }
             Found::Unknown => match self.look_up_in_time(digest, now).await? {
-                Ok(found) => found,
+                Ok((held, place, valid_for)) => (held, place, valid_for, true),
                 Err(refusal) => return Ok(Err(refusal)),
             },
         };
         if (held.indexed_as == IndexedAs::External) != (kind == CredentialKind::External) {
             let thing = Some(held.thing);
             return Ok(Err(Refusal { reason: Reason::WrongKind, thing, since: None }));
+        }
+        if to_note && devices.notes.uses.note(held.thing, digest, self.db.clock.now()) {
+            devices.cache.noted(&digest, now);
         }
         Ok(Ok(Device {
             thing: held.thing,
@@ -319,7 +357,7 @@ impl Registry {
         let looked_up = tokio::time::timeout(patience, self.look_up(digest, now)).await;
         match looked_up.unwrap_or(Err(Error::Unavailable)) {
             Err(Error::Unavailable) if devices.lease.in_grace() => match devices.cache.find(&digest, now) {
-                Found::Device(held, place, valid_for) => Ok(Ok((held, place, valid_for))),
+                Found::Device(held, place, valid_for, _) => Ok(Ok((held, place, valid_for))),
                 Found::Refused(_) | Found::Unknown => Err(Error::Unavailable),
             },
             answer => answer,
@@ -337,13 +375,19 @@ impl Registry {
         // Noted before anything is read: see `fence.rs`.
         let moment = (cache.fence.now(), now);
         let mut conn = self.db.read().await?;
-        let known = store::credentials::find(&mut conn, &self.keyring.verifier_of(&digest)).await?;
+        let verifier = self.keyring.verifier_of(&digest);
+        let known = store::credentials::find(&mut conn, &verifier).await?;
         let refused = |reason, thing, since| {
             let refusal = Refusal { reason, thing, since };
             cache.keep_refusal(digest, refusal, moment);
             Ok(Err(refusal))
         };
-        let Some(known) = known else { return refused(Reason::Unknown, None, None) };
+        let Some(known) = known else {
+            return match store::credentials::find_retired(&mut conn, &verifier).await? {
+                Some(was) => refused(was.reason, Some(was.thing), Some(was.since)),
+                None => refused(Reason::UnknownKey, None, None),
+            };
+        };
         let mut valid = None;
         if let Some(not_after) = known.not_after {
             let now = conn.now(&self.db.clock).await?;
@@ -352,7 +396,9 @@ impl Registry {
             }
             valid = Some(not_after.since(now));
         }
-        if let Some(since) = known.disabled_since {
+        if let Some(since) = known.disabled_since
+            && !planted!("T8: a disabled thing gets in")
+        {
             return refused(Reason::Disabled, Some(known.thing), Some(since));
         }
         let held = Held {
@@ -380,5 +426,5 @@ fn plausible(kind: CredentialKind, credential: &Secret) -> Result<(), Reason> {
         CredentialKind::Internal => KEY_BYTES,
         CredentialKind::External => EXTERNAL_KEY_BYTES,
     };
-    if bytes.contains(&text.len()) { Ok(()) } else { Err(Reason::Unknown) }
+    if bytes.contains(&text.len()) { Ok(()) } else { Err(Reason::UnknownKey) }
 }

@@ -3,7 +3,7 @@
 //! Whoever claims a value writes it into `things` first and into the index second, so that two who
 //! claim the same one wait for each other in the same order.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sqlx::types::Json;
 
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     access::{Action, Edit, Permit},
     clock::Timestamp,
-    credentials::{IndexedAs, Known, Party, Place},
+    credentials::{IndexedAs, Known, Party, Place, Reason, Retired},
     error::{Error, Result},
     ids::{GroupId, OrgId, ProfileId, ThingId},
     json::JsonObject,
@@ -71,6 +71,34 @@ pub(crate) async fn party(conn: &mut Conn, thing: ThingId) -> Result<Option<Part
     }))
 }
 
+/// What a verifier was that is in the index no more. A second look, only where the first has failed.
+pub(crate) async fn find_retired(conn: &mut Conn, verifier: &Verifier) -> Result<Option<Retired>> {
+    let row: Option<(ThingId, String, Timestamp)> = on!(conn, conn => sqlx::query_as(
+        "SELECT thing_id, reason, retired_at FROM retired_credentials WHERE verifier = $1")
+        .bind(verifier.as_str()).fetch_optional(conn))?;
+    Ok(row.and_then(|(thing, reason, since)| Some(Retired { thing, reason: reason.parse().ok()?, since })))
+}
+
+/// Remembers the verifiers that a thing is about to lose. A previous key may be over already.
+async fn retire(tx: &mut Tx, thing: ThingId, kind: IndexedAs, reason: Reason) -> Result<()> {
+    let now = tx.now();
+    rows!(tx, sqlx::query(
+        "INSERT INTO retired_credentials (verifier, thing_id, reason, retired_at) \
+         SELECT verifier, thing_id, CASE WHEN not_after <= $4 THEN $5 ELSE $3 END, CASE WHEN not_after <= $4 THEN not_after ELSE $4 END \
+         FROM credential_index WHERE thing_id = $1 AND kind = $2 \
+         ON CONFLICT (verifier) DO UPDATE SET thing_id = excluded.thing_id, reason = excluded.reason, retired_at = excluded.retired_at")
+        .bind(thing).bind(kind.as_str()).bind(reason.as_str()).bind(now).bind(Reason::Expired.as_str()))?;
+    Ok(())
+}
+
+/// Forgets that verifiers were valid once: they are valid again.
+// tidy: no permit, because it is a part of making them valid, which has shown one.
+pub(super) async fn unretire(tx: &mut Tx, verifiers: impl Iterator<Item = &Verifier>) -> Result<()> {
+    let mut sql = Sql::new("DELETE FROM retired_credentials WHERE verifier IN (");
+    sql.bind_all(verifiers.map(|verifier| Arg::Text(verifier.as_str().to_owned()))).push(")");
+    sql.execute(tx).await.map(drop)
+}
+
 /// Where things are, and of what kind; those that do not exist are left out.
 // tidy: no permit, because it tells services which things may command which, and nothing else.
 pub(crate) async fn positions(conn: &mut Conn, things: &[ThingId]) -> Result<HashMap<ThingId, Position>> {
@@ -91,16 +119,40 @@ pub(crate) async fn replace_key(
 ) -> Result<()> {
     let thing = permit.target();
     rows!(tx, sqlx::query("UPDATE things SET key = $2 WHERE id = $1").bind(thing).bind(verifier.as_str()))?;
+    retire(tx, thing, IndexedAs::Previous, Reason::Replaced).await?;
     rows!(
         tx,
         sqlx::query("DELETE FROM credential_index WHERE thing_id = $1 AND kind = 'previous'").bind(thing)
     )?;
     match not_after {
-        Some(not_after) => rows!(tx, sqlx::query(
-            "UPDATE credential_index SET kind = 'previous', not_after = $2 WHERE thing_id = $1 AND kind = 'key'")
-            .bind(thing).bind(not_after))?,
-        None => rows!(tx, sqlx::query("DELETE FROM credential_index WHERE thing_id = $1 AND kind = 'key'").bind(thing))?,
-    };
+        Some(not_after) => {
+            rows!(tx, sqlx::query(
+                "UPDATE credential_index SET kind = 'previous', not_after = $2 WHERE thing_id = $1 AND kind = 'key'")
+                .bind(thing).bind(not_after))?;
+            rows!(
+                tx,
+                sqlx::query(
+                    "UPDATE thing_activity SET previous_at = key_at, key_at = NULL WHERE thing_id = $1"
+                )
+                .bind(thing)
+            )?;
+        }
+        None => {
+            retire(tx, thing, IndexedAs::Key, Reason::Replaced).await?;
+            rows!(
+                tx,
+                sqlx::query("DELETE FROM credential_index WHERE thing_id = $1 AND kind = 'key'").bind(thing)
+            )?;
+            rows!(
+                tx,
+                sqlx::query(
+                    "UPDATE thing_activity SET previous_at = NULL, key_at = NULL WHERE thing_id = $1"
+                )
+                .bind(thing)
+            )?;
+        }
+    }
+    unretire(tx, std::iter::once(verifier)).await?;
     rows!(
         tx,
         sqlx::query("INSERT INTO credential_index (verifier, thing_id, kind) VALUES ($1, $2, 'key')")
@@ -132,11 +184,24 @@ pub(crate) async fn set_external<A: Action>(
             .bind(thing)
             .bind(external.map(|(key, _)| key))
     )?;
+    let reason = if external.is_some() { Reason::Replaced } else { Reason::Removed };
+    retire(tx, thing, IndexedAs::External, reason).await?;
+    // Set to what it is already, it is the same one.
+    rows!(
+        tx,
+        sqlx::query(
+            "UPDATE thing_activity SET external_at = NULL WHERE thing_id = $1 \
+             AND NOT EXISTS (SELECT 1 FROM credential_index WHERE thing_id = $1 AND kind = 'external' AND verifier = $2)"
+        )
+        .bind(thing)
+        .bind(external.map(|(_, verifier)| verifier.as_str()))
+    )?;
     rows!(
         tx,
         sqlx::query("DELETE FROM credential_index WHERE thing_id = $1 AND kind = 'external'").bind(thing)
     )?;
     if let Some((_, verifier)) = external {
+        unretire(tx, std::iter::once(verifier)).await?;
         rows!(
             tx,
             sqlx::query(
@@ -161,14 +226,28 @@ pub(crate) async fn forget_copies(tx: &mut Tx) -> Result<u64> {
     rows!(tx, sqlx::query("DELETE FROM thing_key_material"))
 }
 
-/// Ends previous keys whose time is over; the look-up ignores them already.
+/// How long it is remembered that a credential was valid once.
+const RETIRED_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Ends previous keys whose time is over, which the look-up ignores already, and forgets what was retired
+/// long ago.
 // tidy: no permit, because the program tidies up after itself.
 pub(crate) async fn sweep(tx: &mut Tx) -> Result<u64> {
     let now = tx.now();
-    rows!(
+    rows!(tx, sqlx::query(
+        "INSERT INTO retired_credentials (verifier, thing_id, reason, retired_at) \
+         SELECT verifier, thing_id, $2, not_after FROM credential_index WHERE kind = 'previous' AND not_after <= $1 \
+         ON CONFLICT (verifier) DO UPDATE SET thing_id = excluded.thing_id, reason = excluded.reason, retired_at = excluded.retired_at")
+        .bind(now).bind(Reason::Expired.as_str()))?;
+    let ended = rows!(
         tx,
         sqlx::query("DELETE FROM credential_index WHERE kind = 'previous' AND not_after <= $1").bind(now)
-    )
+    )?;
+    let forgotten = rows!(
+        tx,
+        sqlx::query("DELETE FROM retired_credentials WHERE retired_at < $1").bind(now.before(RETIRED_KEPT))
+    )?;
+    Ok(ended + forgotten)
 }
 
 /// Proves that the keys at hand are those this database was written with, or, on a new database,

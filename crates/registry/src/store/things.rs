@@ -32,6 +32,8 @@ pub(crate) struct NewRow {
     pub(crate) kind: ThingType,
     pub(crate) metadata: String,
     pub(crate) verifier: Verifier,
+    /// Whether the client chose the key: it may have been somebody's before.
+    pub(crate) chosen: bool,
     pub(crate) external: Option<(String, Verifier)>,
     pub(crate) sealed: Option<Vec<u8>>,
 }
@@ -72,7 +74,7 @@ impl Row {
     }
 }
 
-/// Stores things with their credentials: three statements, however many there are. PostgreSQL
+/// Stores things with their credentials: a few statements, however many there are. PostgreSQL
 /// unnests typed arrays, SQLite a JSON array with hexadecimal bytes (`jsonb_each`, because `json_each`
 /// would write each row as text and every `->>` read it anew).
 pub(crate) async fn insert(tx: &mut Tx, profile: &Permit<Edit, ProfileId>, things: &[NewRow]) -> Result<()> {
@@ -82,7 +84,12 @@ pub(crate) async fn insert(tx: &mut Tx, profile: &Permit<Edit, ProfileId>, thing
     let externals = things
         .iter()
         .filter_map(|thing| thing.external.as_ref().map(|(_, verifier)| (verifier, thing.id, "external")));
-    let index: Vec<(&Verifier, ThingId, &str)> = keys.chain(externals).collect();
+    let index: Vec<(&Verifier, ThingId, &str)> = keys.chain(externals.clone()).collect();
+    let chosen = things.iter().filter(|thing| thing.chosen).map(|thing| &thing.verifier);
+    let used: Vec<&Verifier> = chosen.chain(externals.map(|(verifier, ..)| verifier)).collect();
+    if !used.is_empty() {
+        super::credentials::unretire(tx, used.into_iter()).await?;
+    }
     let copies: Vec<(Uuid, &[u8])> = things
         .iter()
         .filter_map(|thing| thing.sealed.as_deref().map(|sealed| (thing.id.uuid(), sealed)))

@@ -100,6 +100,7 @@ impl Registry {
                 kind: new.kind,
                 metadata: new.metadata.to_text(),
                 verifier: verifier.clone(),
+                chosen: new.key.is_some(),
                 external: new.external_key.as_ref().map(|external| {
                     let verifier = self.keyring.verifier(&Secret::new(external.as_str()));
                     (external.as_str().to_owned(), verifier)

@@ -1,7 +1,7 @@
 //! Metrics, in the form Prometheus reads. Labels are closed sets: matched routes, methods, classes of
 //! status; never an id, a name or anything else a client chooses.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::http::{Method, StatusCode};
 use prometheus_client::{
@@ -10,7 +10,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::hooks::HookMetrics;
+use super::{devices::DeviceChecks, hooks::HookMetrics};
 
 /// Everything that is counted.
 pub struct Metrics {
@@ -207,6 +207,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Tells also what the registry counts.
+    pub(crate) fn of(registry: &Arc<registry::Registry>) -> Self {
+        let mut metrics = Self::default();
+        metrics.registry.register_collector(Box::new(DeviceChecks(Arc::clone(registry))));
+        metrics
+    }
+
     /// Counts an answered request.
     pub(crate) fn request(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
         let (method, route) = (Verb::from(method), route.to_owned());

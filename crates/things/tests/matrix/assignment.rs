@@ -98,7 +98,7 @@ pub async fn creations(engine: Engine) {
             format!("/things/{}", at.thing),
             format!("/profiles/{}/things", at.profile),
             &["id", "name", "type", "key", "external_key", "metadata"],
-            &["group_id", "profile_id"],
+            &["group_id", "profile_id", "status"],
         ),
         (format!("/keys/{token}"), "/keys".to_owned(), &["name", "scopes", "expires_at"], &[]),
     ];

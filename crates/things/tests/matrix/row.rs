@@ -127,6 +127,9 @@ impl At {
         if row.operation.ends_with("/resend") {
             stage.server.clock.advance(registry::InviteLimits::RESEND_PAUSE);
         }
+        if row.operation == "POST /things/{id}/enable" {
+            stage.disable_thing(place.thing).await;
+        }
         if row.operation.ends_with("/register/invite/{secret}") {
             let (_, email) = stage.invite_somebody().await;
             at.secret = stage.mailed_secret(&email).await.expose().to_owned();
@@ -210,8 +213,9 @@ impl Row {
             segment => segment,
         });
         let path = segments.collect::<Vec<_>>().join("/");
-        let Place { org, group, .. } = at.place;
+        let Place { org, group, thing, .. } = at.place;
         let query = self.query.replace("{org}", &org.to_string()).replace("{group}", &group.to_string());
+        let query = query.replace("{thing}", &thing.to_string());
         (method.parse().unwrap(), path + &query)
     }
 

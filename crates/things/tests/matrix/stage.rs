@@ -180,6 +180,11 @@ impl<'a> People<'a> {
         self.server.registry.disable_user(&self.root, person.id).await.unwrap();
     }
 
+    /// Shuts a thing out.
+    pub async fn disable_thing(&self, thing: ThingId) {
+        self.server.registry.disable_thing(&self.root, thing, &registry::Expect::any()).await.unwrap();
+    }
+
     /// An invite to an organisation, from somebody of whom no request is.
     pub async fn invite_to_org(&self, org: OrgId, person: &Person) -> InviteId {
         let new = NewOrgInvite {
