@@ -10,6 +10,7 @@ mod device;
 mod fence;
 pub(crate) mod nodes;
 pub(crate) mod probes;
+mod watch;
 
 use std::{str::FromStr, sync::atomic, time::Duration};
 
@@ -30,6 +31,7 @@ use crate::{
 pub use device::{Asker, Checks, Device, Front, Place};
 pub(crate) use device::{Devices, Known};
 pub(crate) use fence::Mark;
+pub use watch::{Event, Watch};
 
 /// Custom keys: at least 16 bytes, because a key is all a device has.
 pub const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=512;

@@ -11,6 +11,7 @@
 //! | [`text`], [`json`], [`secret`], [`ids`], [`clock`] | what is valid |
 //! | [`identity`] | people, sessions, tokens, organisations |
 //! | [`groups`], [`memberships`], [`invites`], [`profiles`], [`things`], [`credentials`] | the nouns |
+//! | [`services`] | what trusted services ask without a person |
 //! | [`journal`], [`mail`] | what happened, and who is written to about it |
 //! | `store` | SQL, engines, locks, conflicts |
 
@@ -37,6 +38,7 @@ mod memberships;
 pub mod page;
 pub mod profiles;
 pub mod secret;
+pub mod services;
 mod store;
 pub mod text;
 pub mod things;

@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
-use registry::{Ids, Registry};
+use registry::{Ids, Registry, Secret};
 
 use crate::{
     health::Health,
@@ -48,6 +48,8 @@ pub struct Options {
     pub public_url: String,
     /// Whether connections are encrypted, which browsers are told to insist on.
     pub tls: bool,
+    /// What callers of the gRPC port must show.
+    pub grpc_token: Option<Secret>,
 }
 
 impl Options {
@@ -66,6 +68,7 @@ impl Default for Options {
             data_dir: None,
             public_url: "http://127.0.0.1:8182".to_owned(),
             tls: false,
+            grpc_token: None,
         }
     }
 }

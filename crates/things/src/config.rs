@@ -31,6 +31,8 @@ use crate::{
 
 /// The file that is read when none is named.
 const FILE: &str = "things.toml";
+/// The shortest service token: it is all that a caller of the gRPC port has.
+const LEAST_TOKEN: usize = 16;
 
 /// The configuration, valid.
 pub struct Config {
@@ -66,6 +68,7 @@ struct Raw {
     database_url: Option<Secret>,
     http: SocketAddr,
     metrics: Listener,
+    grpc: Listener,
     public_url: Option<String>,
     admin_email: String,
     #[serde(default, deserialize_with = "secret")]
@@ -73,6 +76,11 @@ struct Raw {
     log: String,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    #[serde(default, deserialize_with = "secret")]
+    grpc_token: Option<Secret>,
+    grpc_tls_cert: Option<PathBuf>,
+    grpc_tls_key: Option<PathBuf>,
+    grpc_client_ca: Option<PathBuf>,
     #[serde(deserialize_with = "secret")]
     mail: Option<Secret>,
     mail_from: Option<String>,
@@ -196,10 +204,28 @@ impl Config {
                 return Err(self.refusal(key, &format!("must be from {least} to {most}")));
             }
         }
-        if let (Some(_), None) | (None, Some(_)) = (&raw.tls_cert, &raw.tls_key) {
-            let key = if raw.tls_cert.is_some() { "tls_cert" } else { "tls_key" };
-            return Err(self.refusal(key, "needs the other of tls_cert and tls_key too"));
+        for (certificate, key, cert_option, key_option, other) in [
+            (
+                &raw.tls_cert,
+                &raw.tls_key,
+                "tls_cert",
+                "tls_key",
+                "needs the other of tls_cert and tls_key too",
+            ),
+            (
+                &raw.grpc_tls_cert,
+                &raw.grpc_tls_key,
+                "grpc_tls_cert",
+                "grpc_tls_key",
+                "needs the other of grpc_tls_cert and grpc_tls_key too",
+            ),
+        ] {
+            if certificate.is_some() != key.is_some() {
+                let given = if certificate.is_some() { cert_option } else { key_option };
+                return Err(self.refusal(given, other));
+            }
         }
+        self.check_grpc()?;
         if let Some(url) = &raw.public_url
             && !["http://", "https://"]
                 .iter()
@@ -219,6 +245,31 @@ impl Config {
             return Err(self.refusal("log", &format!("is not a filter: {error}")));
         }
         Ok(())
+    }
+
+    /// Whoever reaches the gRPC port is trusted, so not everybody may reach it.
+    fn check_grpc(&self) -> Result<(), ConfigError> {
+        let raw = &self.raw;
+        if raw.grpc_client_ca.is_some() && raw.grpc_tls_cert.is_none() {
+            return Err(self.refusal("grpc_client_ca", "needs grpc_tls_cert and grpc_tls_key too"));
+        }
+        if let Some(token) = &raw.grpc_token {
+            let text = token.expose();
+            if text.len() < LEAST_TOKEN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+                let message =
+                    format!("must be at least {LEAST_TOKEN} visible ASCII characters, without spaces");
+                return Err(self.refusal("grpc_token", &message));
+            }
+        }
+        let guarded = raw.grpc_token.is_some() || raw.grpc_client_ca.is_some();
+        match raw.grpc.0 {
+            Some(address) if !address.ip().is_loopback() && !guarded => Err(self.refusal(
+                "grpc",
+                "listens to other machines, and whoever reaches this port is trusted: set grpc_client_ca (with \
+                 grpc_tls_cert and grpc_tls_key), or grpc_token, or let it listen on 127.0.0.1, or switch it `off`",
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn destination(&self) -> Result<Destination, ConfigError> {
@@ -273,6 +324,28 @@ impl Config {
     /// Where metrics are read.
     pub fn metrics(&self) -> Option<SocketAddr> {
         self.raw.metrics.0
+    }
+
+    /// Where other services and gateways ask.
+    pub fn grpc(&self) -> Option<SocketAddr> {
+        self.raw.grpc.0
+    }
+
+    /// The gRPC port's certificate, its key, and who signs its clients' certificates.
+    pub fn grpc_tls(&self) -> Option<(&Path, &Path, Option<&Path>)> {
+        let raw = &self.raw;
+        let (certificate, key) = raw.grpc_tls_cert.as_deref().zip(raw.grpc_tls_key.as_deref())?;
+        Some((certificate, key, raw.grpc_client_ca.as_deref()))
+    }
+
+    /// Whether callers of the gRPC port must show a token.
+    pub(crate) fn has_grpc_token(&self) -> bool {
+        self.raw.grpc_token.is_some()
+    }
+
+    /// What the gRPC port's listener allows.
+    pub fn grpc_limits(&self) -> Limits {
+        Limits { streams: crate::grpc::STREAMS, ..self.limits() }
     }
 
     /// How clients reach the API.
@@ -351,6 +424,7 @@ impl Config {
             data_dir: Some(self.raw.data_dir.clone()),
             public_url: self.public_url(bound),
             tls: self.raw.tls_cert.is_some(),
+            grpc_token: self.raw.grpc_token.clone(),
         }
     }
 
@@ -359,6 +433,7 @@ impl Config {
         let limits = &self.raw.limits;
         Limits {
             connections: limits.connections,
+            streams: Limits::default().streams,
             head: seconds(limits.head_seconds),
             idle: seconds(limits.idle_seconds),
             drain: seconds(limits.drain_seconds),

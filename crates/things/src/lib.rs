@@ -1,4 +1,4 @@
-//! How it is said: the device registry's one binary, its HTTP API, command line and configuration.
+//! How it is said: the device registry's one binary, its HTTP API, gRPC port, command line and configuration.
 //!
 //! The library exists for the binary and for tests, which run the same server inside their process.
 
@@ -7,6 +7,7 @@ mod auth;
 pub mod build;
 pub mod cli;
 pub mod config;
+pub mod grpc;
 mod health;
 mod limits;
 pub mod mail;

@@ -20,6 +20,8 @@ use tokio_rustls::TlsAcceptor;
 pub struct Limits {
     /// The most connections at a time; more wait in the system's queue.
     pub connections: u32,
+    /// The most requests at a time on one connection of HTTP/2.
+    pub streams: u32,
     /// How long a connection, and each request's head on it, may take to arrive.
     pub head: Duration,
     /// How long a connection may stay without traffic.
@@ -32,6 +34,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            streams: 100,
             head: Duration::from_secs(10),
             idle: Duration::from_secs(60),
             drain: Duration::from_secs(8),

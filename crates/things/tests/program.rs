@@ -24,7 +24,10 @@ fn things(dir: &Path) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("THINGS_")) {
         command.env_remove(name);
     }
-    command.current_dir(dir).env("THINGS_HTTP", "127.0.0.1:0").env("THINGS_METRICS", "127.0.0.1:0");
+    for listener in ["THINGS_HTTP", "THINGS_METRICS", "THINGS_GRPC"] {
+        command.env(listener, "127.0.0.1:0");
+    }
+    command.current_dir(dir);
     command
 }
 

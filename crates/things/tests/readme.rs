@@ -35,7 +35,7 @@ use std::{
 use transcript::{Names, Step, steps};
 
 /// The ports that the text uses, and the options that change them.
-const PORTS: [(u16, &str); 2] = [(8182, "THINGS_HTTP"), (9182, "THINGS_METRICS")];
+const PORTS: [(u16, &str); 3] = [(8182, "THINGS_HTTP"), (8183, "THINGS_GRPC"), (9182, "THINGS_METRICS")];
 /// Long enough for any command on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 

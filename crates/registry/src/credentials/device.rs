@@ -14,6 +14,7 @@ use super::{
     cache::{Cache, Found, Held},
     fence::Mark,
     nodes::Lease,
+    watch::{self, Watch},
 };
 use crate::{
     Registry,
@@ -144,6 +145,7 @@ pub(crate) struct Known {
 pub(crate) struct Devices {
     pub(super) cache: Cache,
     pub(super) lease: Lease,
+    watch: watch::Feed,
     off: bool,
     from_memory: AtomicU64,
     from_database: AtomicU64,
@@ -164,6 +166,7 @@ impl Devices {
         Self {
             cache: Cache::new(cached_credentials),
             lease: Lease::new(alone, grace),
+            watch: watch::Feed::default(),
             off: cached_credentials == 0,
             from_memory: AtomicU64::new(0),
             from_database: AtomicU64::new(0),
@@ -175,15 +178,22 @@ impl Devices {
         self.off
     }
 
-    /// These changes are committed: whoever asks from now on gets the new state.
+    /// These changes are committed: whoever asks from now on gets the new state, and who keeps answers is
+    /// told.
     pub(crate) fn changed(&self, marks: &[Mark]) {
         if !planted!("T8: a change does not end what is in memory") {
             self.cache.fence.touch(marks);
         }
+        self.watch.tell(marks);
     }
 }
 
 impl Registry {
+    /// What changes from now on of what devices' authentication depends on.
+    pub fn watch_devices(&self) -> Watch {
+        self.devices.watch.open()
+    }
+
     /// The thing that a credential names. Every failure is the same [`Error::NotFound`]; why is noted for
     /// the administrators of the thing's group.
     pub async fn authenticate_device(

@@ -67,6 +67,15 @@ pub(crate) async fn names(
     Ok(found.into_iter().collect())
 }
 
+/// The ids of groups, the first `most` of them in ascending order.
+pub(crate) async fn ids(conn: &mut Conn, visible: &Visible, most: usize) -> Result<Vec<GroupId>> {
+    let mut sql = Sql::new("SELECT g.id FROM groups g WHERE ");
+    sql.append(&visible.groups("g.id", None));
+    sql.push(" ORDER BY g.id LIMIT ").bind(Arg::Int(i64::try_from(most).unwrap_or(i64::MAX)));
+    let found: Vec<(GroupId,)> = sql.fetch_all(conn).await?;
+    Ok(found.into_iter().map(|(id,)| id).collect())
+}
+
 /// The name of the group's organisation.
 pub(crate) async fn org_name<A: Action>(conn: &mut Conn, permit: &Permit<A, GroupId>) -> Result<String> {
     on!(conn, conn => sqlx::query_scalar("SELECT name FROM orgs WHERE id = $1")

@@ -71,10 +71,15 @@ pub(crate) async fn groups_of_orgs(tx: &mut Tx, ids: &[OrgId]) -> Result<()> {
 
 /// Shares the organisation that a group belongs to; taken before the group itself.
 pub(crate) async fn org_of_group(tx: &mut Tx, id: GroupId) -> Result<()> {
+    orgs_of_groups(tx, &[id]).await
+}
+
+/// Shares the organisations that groups belong to; taken before the groups themselves.
+pub(crate) async fn orgs_of_groups(tx: &mut Tx, ids: &[GroupId]) -> Result<()> {
     lock!(
         tx,
         "SELECT 1 FROM orgs WHERE id IN (SELECT org_id FROM groups WHERE id = ANY($1)) ORDER BY id FOR SHARE",
-        vec![id.uuid()]
+        ids.iter().map(|id| id.uuid()).collect()
     )
 }
 

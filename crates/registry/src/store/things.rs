@@ -222,6 +222,16 @@ pub(crate) async fn names(
     Ok(found.into_iter().collect())
 }
 
+/// The ids of things on a profile, the first `most` of them in ascending order.
+pub(crate) async fn ids<A: Action>(
+    conn: &mut Conn,
+    profile: &Permit<A, ProfileId>,
+    most: usize,
+) -> Result<Vec<ThingId>> {
+    on!(conn, conn => sqlx::query_scalar("SELECT id FROM things WHERE profile_id = $1 ORDER BY id LIMIT $2")
+        .bind(profile.target()).bind(i64::try_from(most).unwrap_or(i64::MAX)).fetch_all(conn))
+}
+
 /// Where a thing is, for whoever must lock that group before asking whether they may.
 pub(crate) async fn group_of(conn: &mut Conn, id: ThingId) -> Result<Option<GroupId>> {
     on!(conn, conn => sqlx::query_scalar("SELECT group_id FROM things WHERE id = $1").bind(id).fetch_optional(conn))

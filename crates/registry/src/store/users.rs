@@ -16,6 +16,7 @@ use crate::{
     json::JsonObject,
     page::{Page, PageQuery},
     secret::Keyring,
+    services::Known,
     text::Email,
 };
 
@@ -163,6 +164,20 @@ pub(crate) async fn account(conn: &mut Conn, id: UserId) -> Result<Option<Accoun
         "SELECT id, email, password_hash, status, platform_role FROM users WHERE id = $1")
         .bind(id).fetch_optional(conn))?;
     Ok(found.map(Account::from))
+}
+
+/// The enabled accounts with one of these ids or addresses, in ascending order of id: for services that
+/// the installation trusts.
+pub(crate) async fn enabled(conn: &mut Conn, ids: &[UserId], emails: &[Email]) -> Result<Vec<Known>> {
+    let mut sql = Sql::new("SELECT id, email FROM users WHERE status = 'enabled' AND ");
+    if emails.is_empty() {
+        sql.push("id IN (").bind_all(ids.iter().map(|id| Arg::Id(id.uuid())));
+    } else {
+        sql.push("email IN (").bind_all(emails.iter().map(|email| Arg::Text(email.as_str().to_owned())));
+    }
+    sql.push(") ORDER BY id");
+    let found: Vec<(UserId, Email)> = sql.fetch_all(conn).await?;
+    Ok(found.into_iter().map(|(id, email)| Known { id, email }).collect())
 }
 
 // tidy: no permit, because whoever sets a password has proved the old one or holds a reset's token.

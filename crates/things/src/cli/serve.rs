@@ -10,11 +10,13 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::{Failure, mail::place, print, setup};
 use crate::{
     App, build,
     config::Config,
+    grpc,
     limits::RateLimits,
     mail::{self, Destination, Mailing},
     rest,
@@ -64,7 +66,7 @@ pub(super) async fn serve(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is running: the registry, the listener, which ends once it is told to stop and all requests have
+/// What is running: the registry, the listeners, which end once they are told to stop and all requests have
 /// ended, and tells whether they did in time, and what sends mail.
 type Started = (Arc<Registry>, JoinHandle<bool>, Option<JoinHandle<()>>);
 
@@ -76,6 +78,11 @@ async fn start(config: &Config, stopping: Stopping) -> Result<Started, Failure> 
         Some(address) => Some(bind("metrics", address).await?),
         None => None,
     };
+    let grpc = match config.grpc() {
+        Some(address) => Some(bind("grpc", address).await?),
+        None => None,
+    };
+    let grpc_tls = grpc_tls(config)?;
     let tls = match config.tls() {
         Some((certificate, key)) => Some(
             tls::acceptor(certificate, key).map_err(|error| Failure::to("use the certificate", &error))?,
@@ -90,11 +97,16 @@ async fn start(config: &Config, stopping: Stopping) -> Result<Started, Failure> 
     let root = root(config, &registry).await?;
     let app = App::new(Arc::clone(&registry), config.options(address));
 
-    let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
-    print(&banner(config, &registry, &setup, address, metrics_address, root.as_ref()))?;
+    let bound =
+        |listener: &Option<TcpListener>| listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let others = (bound(&metrics), bound(&grpc));
+    print(&banner(config, &registry, &setup, address, others, root.as_ref()))?;
     tracing::info!(version = build::VERSION, %address, engine = registry.engine(), "serving");
     if tls.is_none() && !address.ip().is_loopback() {
         tracing::warn!(%address, "the API speaks plain HTTP to other machines: passwords and keys can be read on the way; set tls_cert and tls_key, or put a proxy in front");
+    }
+    if let Some(address) = others.1.filter(|address| grpc_tls.is_none() && !address.ip().is_loopback()) {
+        tracing::warn!(%address, "gRPC speaks to other machines in the clear: keys and its token can be read on the way; set grpc_tls_cert and grpc_tls_key");
     }
     warn_of_mail(config, &setup);
     RateLimits::tidy_regularly(&app);
@@ -111,8 +123,34 @@ async fn start(config: &Config, stopping: Stopping) -> Result<Started, Failure> 
         let server = Server { router, limits, tls: None, connections: Gauge::default() };
         tokio::spawn(server.run(listener, stopping.clone()));
     }
+    let grpc = grpc.map(|listener| {
+        let connections = app.metrics.grpc_connections.clone();
+        let router = grpc::router(app.clone(), &stopping);
+        let server = Server { router, limits: config.grpc_limits(), tls: grpc_tls, connections };
+        server.run(listener, stopping.clone())
+    });
     let server = Server { router: rest::router(app), limits: config.limits(), tls, connections };
-    Ok((registry, tokio::spawn(server.run(http, stopping)), mailing))
+    let http = server.run(http, stopping);
+    let serving = tokio::spawn(async move {
+        match grpc {
+            None => http.await,
+            Some(grpc) => {
+                let (http, grpc) = tokio::join!(http, grpc);
+                http && grpc
+            }
+        }
+    });
+    Ok((registry, serving, mailing))
+}
+
+/// How the gRPC port encrypts, and whom it asks for a certificate.
+fn grpc_tls(config: &Config) -> Result<Option<TlsAcceptor>, Failure> {
+    let made = match config.grpc_tls() {
+        None => return Ok(None),
+        Some((certificate, key, None)) => tls::acceptor(certificate, key),
+        Some((certificate, key, Some(authorities))) => tls::mutual_acceptor(certificate, key, authorities),
+    };
+    made.map(Some).map_err(|error| Failure::to("use the certificates of gRPC", &error))
 }
 
 async fn bind(option: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -143,10 +181,11 @@ fn banner(
     registry: &Registry,
     setup: &mail::Setup,
     address: SocketAddr,
-    metrics: Option<SocketAddr>,
+    (metrics, grpc): (Option<SocketAddr>, Option<SocketAddr>),
     root: Option<&RootMade>,
 ) -> String {
     let url = config.public_url(address);
+    let grpc = grpc.map_or_else(|| "off".to_owned(), |address| format!("{address}, {}", trust(config)));
     let metrics = metrics.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics"));
     let place = place(&setup.destination);
     let mail = match setup.destination {
@@ -156,7 +195,7 @@ fn banner(
     };
     let mut text = format!(
         "Things {}\n\n  database   {}, {}\n  API        {url} (read and try it: {url}/docs)\n  metrics    {metrics}\n  \
-         mail       {mail}\n  keys       {}\n",
+         gRPC       {grpc}\n  mail       {mail}\n  keys       {}\n",
         build::VERSION,
         registry.engine(),
         config.shown_database_url(),
@@ -187,6 +226,17 @@ fn banner(
          curl -s {url}/tokens -H 'Content-Type: application/json' \\\n    -d '{body}'\n\n"
     ));
     text
+}
+
+/// Whom the gRPC port lets in.
+fn trust(config: &Config) -> &'static str {
+    let certificates = matches!(config.grpc_tls(), Some((_, _, Some(_))));
+    match (certificates, config.has_grpc_token()) {
+        (false, false) => "for this machine; it trusts whoever reaches it",
+        (true, false) => "for who has a client certificate",
+        (false, true) => "for who has its token",
+        (true, true) => "for who has a client certificate and its token",
+    }
 }
 
 /// What works and should be looked at all the same.

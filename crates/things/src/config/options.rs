@@ -71,6 +71,13 @@ pub(crate) const OPTIONS: &[Opt] = &[
     .secret(),
     text("http", "\"127.0.0.1:8182\"", "Where the HTTP API listens.").flag("ADDRESS"),
     text("metrics", "\"127.0.0.1:9182\"", "Where Prometheus reads metrics, or `off`. Not for the public.").flag("ADDRESS"),
+    text(
+        "grpc",
+        "\"127.0.0.1:8183\"",
+        "Where gRPC listens, for Mainflux's services, gateways and brokers, or `off`. It trusts whoever reaches it: beyond \
+         this machine it wants grpc_client_ca or grpc_token.",
+    )
+    .flag("ADDRESS"),
     unset(
         "public_url",
         "\"https://things.example.com\"",
@@ -104,6 +111,23 @@ pub(crate) const OPTIONS: &[Opt] = &[
     )
     .flag("FILE"),
     unset("tls_key", "\"things.key\"", "A PEM file with the certificate's private key.").flag("FILE"),
+    unset(
+        "grpc_token",
+        "\"a long random text\"",
+        "What callers of gRPC must send as the metadata `authorization: Bearer <token>`: 16 characters or more.",
+    )
+    .secret(),
+    unset(
+        "grpc_tls_cert",
+        "\"things-grpc.crt\"",
+        "A PEM file with the certificate and its chain. With it and grpc_tls_key gRPC speaks TLS only.",
+    ),
+    unset("grpc_tls_key", "\"things-grpc.key\"", "A PEM file with that certificate's private key."),
+    unset(
+        "grpc_client_ca",
+        "\"grpc-clients.pem\"",
+        "A PEM file with the certificates that sign those of callers of gRPC. Whoever shows none of theirs is not let in.",
+    ),
     text(
         "mail",
         "\"file\"",

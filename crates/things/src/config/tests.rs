@@ -148,3 +148,37 @@ fn variables_that_are_no_options_are_noticed() {
         [("THINGS_HTPP", "x"), ("THINGS_PORT_8182_TCP", "x"), ("THINGS_KEYS", "x"), ("THINGS_LOG", "warn")];
     assert_eq!(load("", &environment, &[]).unwrap().unknown_variables(), ["THINGS_HTPP"]);
 }
+
+#[test]
+fn grpc_is_for_this_machine_unless_it_knows_its_callers() {
+    assert_eq!(load("", &[], &[]).unwrap().grpc().unwrap().to_string(), "127.0.0.1:8183");
+    assert_eq!(load("grpc = \"off\"", &[], &[]).unwrap().grpc(), None);
+    assert!(load("grpc = \"[::1]:0\"", &[], &[]).is_ok());
+    for open in ["0.0.0.0:8183", "[::]:8183", "192.0.2.1:8183"] {
+        let told = refusal(&format!("grpc = \"{open}\""), &[]);
+        assert!(
+            told.starts_with("grpc listens to other machines, and whoever reaches this port is trusted"),
+            "{told}"
+        );
+        assert!(told.ends_with("(set by my.toml)") && told.contains("grpc_client_ca"), "{told}");
+        let encrypted = format!("grpc = \"{open}\"\ngrpc_tls_cert = \"c\"\ngrpc_tls_key = \"k\"");
+        assert_eq!(refusal(&encrypted, &[]), told, "encryption alone lets everybody in");
+        assert!(load(&format!("{encrypted}\ngrpc_client_ca = \"ca\""), &[], &[]).is_ok());
+        let token = [("THINGS_GRPC_TOKEN", "0123456789abcdef")];
+        let config = load(&format!("grpc = \"{open}\""), &token, &[]).unwrap();
+        assert!(!config.show().contains("0123456789abcdef"));
+        assert!(!format!("{config:?}").contains("0123456789abcdef"));
+    }
+    for (file, told) in [
+        ("grpc_token = \"short\"", "grpc_token must be at least 16 visible ASCII characters"),
+        (
+            "grpc_token = \"with a space in it all\"",
+            "grpc_token must be at least 16 visible ASCII characters",
+        ),
+        ("grpc_tls_cert = \"c\"", "grpc_tls_cert needs the other of grpc_tls_cert and grpc_tls_key too"),
+        ("grpc_tls_key = \"k\"", "grpc_tls_key needs the other of"),
+        ("grpc_client_ca = \"ca\"", "grpc_client_ca needs grpc_tls_cert and grpc_tls_key too"),
+    ] {
+        assert!(refusal(file, &[]).starts_with(told), "{}", refusal(file, &[]));
+    }
+}

@@ -31,7 +31,8 @@ const MAX_URI: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Under which name the id travels.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Under which a request is logged, journalled and answered.
 #[derive(Clone, Debug)]
@@ -43,7 +44,7 @@ impl RequestId {
     }
 
     /// The client's, if it is one, or a new one.
-    fn of(headers: &HeaderMap, app: &App) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, app: &App) -> Self {
         let given = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| {
             (1..=MAX_HEADER_KEY).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         });

@@ -23,7 +23,6 @@ use crate::rest::Peer;
 /// More than this of a request's head is not kept: hyper then answers 431 by itself. The API's own
 /// limits are lower and are answered as problems.
 const READ_BUFFER: usize = 64 * 1024;
-const MAX_STREAMS: u32 = 100;
 
 pub(super) async fn serve(
     stream: TcpStream,
@@ -59,7 +58,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(server.limits.streams)
         .max_header_list_size(READ_BUFFER as u32);
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
     let mut connection = pin!(builder.serve_connection(io, service));

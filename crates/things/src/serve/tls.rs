@@ -2,7 +2,12 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use rustls::{ServerConfig, crypto::aws_lc_rs, version};
+use rustls::{
+    ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier,
+    crypto::aws_lc_rs,
+    server::{WantsServerCert, WebPkiClientVerifier},
+    version,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio_rustls::TlsAcceptor;
 
@@ -18,19 +23,51 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
-/// Reads a certificate chain and its private key.
+/// From a certificate chain and its private key.
 pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
-    let about = |file: &Path, error: &dyn fmt::Display| TlsError(format!("{}: {error}", file.display()));
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
-        .map_err(|error| about(certificate, &error))?;
-    if chain.is_empty() {
-        return Err(about(certificate, &"there is no certificate in it"));
+    with_certificate(|config| Ok(config.with_no_client_auth()), certificate, key)
+}
+
+/// The same, for clients who show a certificate that one of those in `authorities` has signed.
+pub fn mutual_acceptor(certificate: &Path, key: &Path, authorities: &Path) -> Result<TlsAcceptor, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(authorities)? {
+        roots.add(authority).map_err(|error| about(authorities, &error))?;
     }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| about(authorities, &error))?;
+    with_certificate(|config| Ok(config.with_client_cert_verifier(verifier)), certificate, key)
+}
+
+fn about(file: &Path, error: &dyn fmt::Display) -> TlsError {
+    TlsError(format!("{}: {error}", file.display()))
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .map_err(|error| about(file, &error))?;
+    if found.is_empty() {
+        return Err(about(file, &"there is no certificate in it"));
+    }
+    Ok(found)
+}
+
+fn with_certificate(
+    clients: impl FnOnce(
+        ConfigBuilder<ServerConfig, WantsVerifier>,
+    ) -> Result<ConfigBuilder<ServerConfig, WantsServerCert>, rustls::Error>,
+    certificate: &Path,
+    key: &Path,
+) -> Result<TlsAcceptor, TlsError> {
+    let chain = certificates(certificate)?;
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| about(key, &error))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
-        .and_then(|config| config.with_no_client_auth().with_single_cert(chain, secret))
+        .and_then(clients)
+        .and_then(|config| config.with_single_cert(chain, secret))
         .map_err(|error| about(certificate, &error))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))

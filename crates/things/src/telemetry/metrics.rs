@@ -17,6 +17,10 @@ pub struct Metrics {
     durations: Family<Route, Histogram, fn() -> Histogram>,
     /// Open connections.
     pub connections: Gauge,
+    rpcs: Family<Rpc, Counter>,
+    rpc_durations: Family<RpcMethod, Histogram, fn() -> Histogram>,
+    /// Open connections to the gRPC port.
+    pub grpc_connections: Gauge,
     /// Mail.
     pub mail: MailMetrics,
 }
@@ -85,6 +89,17 @@ struct Request {
     status: Class,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RpcMethod {
+    method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rpc {
+    method: &'static str,
+    code: &'static str,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Verb {
     Get,
@@ -138,9 +153,12 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("things");
         let requests = Family::default();
-        let durations: Family<Route, Histogram, fn() -> Histogram> = Family::new_with_constructor(|| {
-            Histogram::new([0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0])
-        });
+        let seconds: fn() -> Histogram =
+            || Histogram::new([0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]);
+        let durations = Family::new_with_constructor(seconds);
+        let rpcs = Family::default();
+        let rpc_durations = Family::new_with_constructor(seconds);
+        let grpc_connections = Gauge::default();
         let connections = Gauge::default();
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register(
@@ -149,6 +167,13 @@ impl Default for Metrics {
             Family::clone(&durations),
         );
         registry.register("http_connections", "Open connections", connections.clone());
+        registry.register("grpc_requests", "Rpcs answered", rpcs.clone());
+        registry.register(
+            "grpc_request_duration_seconds",
+            "Time to the answer's head",
+            Family::clone(&rpc_durations),
+        );
+        registry.register("grpc_connections", "Open connections to the gRPC port", grpc_connections.clone());
         let mail = MailMetrics::default();
         registry.register(
             "mail_attempts",
@@ -161,7 +186,7 @@ impl Default for Metrics {
             "Which program this is",
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { registry, requests, durations, connections, mail }
+        Self { registry, requests, durations, connections, rpcs, rpc_durations, grpc_connections, mail }
     }
 }
 
@@ -172,6 +197,12 @@ impl Metrics {
         let labels = Route { method, route: route.clone() };
         self.durations.get_or_create(&labels).observe(took.as_secs_f64());
         self.requests.get_or_create(&Request { method, route, status: Class(status.as_u16() / 100) }).inc();
+    }
+
+    /// Counts an answered rpc.
+    pub(crate) fn rpc(&self, method: &'static str, code: &'static str, took: Duration) {
+        self.rpc_durations.get_or_create(&RpcMethod { method }).observe(took.as_secs_f64());
+        self.rpcs.get_or_create(&Rpc { method, code }).inc();
     }
 
     /// The text that Prometheus reads.

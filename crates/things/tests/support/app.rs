@@ -47,6 +47,8 @@ pub struct Running {
     stop: Stop,
     serving: Option<tokio::task::JoinHandle<bool>>,
     pub address: std::net::SocketAddr,
+    /// Where gRPC is answered.
+    pub grpc: std::net::SocketAddr,
     pub registry: Arc<Registry>,
     /// What the fronts hold.
     pub app: App,
@@ -121,7 +123,17 @@ async fn launch(
     }
     let connections = app.metrics.connections.clone();
     let server = Server { router: rest::router(app.clone()), limits, tls, connections };
-    let serving = Some(tokio::spawn(server.run(listener, stopping)));
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let grpc = port.local_addr().unwrap();
+    let connections = app.metrics.grpc_connections.clone();
+    let router = things::grpc::router(app.clone(), &stopping);
+    let limits = Limits { streams: things::grpc::STREAMS, ..server.limits.clone() };
+    let rpcs = Server { router, limits, tls: None, connections };
+    let serving = Some(tokio::spawn(async move {
+        let (http, grpc) =
+            tokio::join!(server.run(listener, stopping.clone()), rpcs.run(port, stopping.clone()));
+        http && grpc
+    }));
     let http = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -129,7 +141,7 @@ async fn launch(
         .build()
         .unwrap();
     let anonymous = Client { http: http.clone(), base: format!("http://{address}"), token: None };
-    Running { stop, serving, address, registry, app, clock, anonymous, http, database }
+    Running { stop, serving, address, grpc, registry, app, clock, anonymous, http, database }
 }
 
 impl Running {

@@ -1,0 +1,84 @@
+//! The outermost layer of the port: gives each request its id, asks whether it may come in, bounds its time,
+//! and on the way out writes the log and the metrics.
+
+use std::{error::Error as StdError, time::Instant};
+
+use axum::{
+    extract::{Request, State},
+    http::HeaderValue,
+    middleware::Next,
+    response::Response,
+};
+use tonic::{Code, Status};
+
+use super::{METHODS, guard, status::name};
+use crate::{
+    App,
+    rest::edge::{RequestId, X_REQUEST_ID},
+};
+
+/// Methods that are not ours but have a name in metrics.
+const STANDARD: [&str; 4] = [
+    HEALTH,
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
+
+/// The layer.
+pub(super) async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = RequestId::of(request.headers(), &app);
+    request.extensions_mut().insert(id.clone());
+    let path = request.uri().path();
+    // Whatever a client makes up is no label.
+    let method = METHODS.iter().chain(&STANDARD).find(|known| **known == path).copied().unwrap_or("other");
+    // Probes have no token, and learn nothing but whether all is well.
+    let admitted = match method {
+        HEALTH => Ok(()),
+        _ => guard::admit(app.options.grpc_token.as_ref(), request.headers()),
+    };
+    let response = match admitted {
+        // The head of a stream's answer is there at once; the rest of it may take for ever.
+        Ok(()) => {
+            tokio::time::timeout(app.options.body_timeout, next.run(request)).await.unwrap_or_else(|_| {
+                Status::deadline_exceeded("the request did not arrive or was not answered in time")
+                    .into_http()
+            })
+        }
+        Err(status) => status.into_http(),
+    };
+    let mut response = response;
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    // Without one it is a success, or a stream whose end is not known yet.
+    let code =
+        response.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
+    if let Some(status) = response.extensions().get::<Status>()
+        && let Some(source) = status.source()
+    {
+        tracing::error!(request_id = id.as_str(), error = %Chain(source), "internal error");
+    }
+    let took = started.elapsed();
+    app.metrics.rpc(method, name(code), took);
+    let ms = took.as_secs_f64() * 1000.0;
+    tracing::debug!(target: "things::access", method, code = name(code), ms, request_id = id.as_str(), "rpc");
+    response
+}
+
+/// An error and what caused it, on one line.
+struct Chain<'a>(&'a (dyn StdError + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
