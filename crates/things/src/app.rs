@@ -77,12 +77,13 @@ impl App {
     /// Puts the parts together.
     pub fn new(registry: Arc<Registry>, options: Options) -> Self {
         let limits = RateLimits::new(&options);
+        let metrics = Metrics::default().with(&registry);
         Self(Arc::new(Parts {
             registry,
             options,
             limits,
             bodies: BodyRoom::default(),
-            metrics: Metrics::default(),
+            metrics,
             health: Health::default(),
             ids: Ids::default(),
         }))

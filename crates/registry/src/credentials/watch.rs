@@ -17,6 +17,8 @@ pub enum Event {
     Changed(Uuid),
     /// Some credential came to be valid: what named nobody may name somebody.
     CredentialAdded,
+    /// Anything may have changed.
+    Everything,
 }
 
 impl From<Mark> for Event {
@@ -24,6 +26,7 @@ impl From<Mark> for Event {
         match mark {
             Mark::Object(id) => Self::Changed(id),
             Mark::Credentials => Self::CredentialAdded,
+            Mark::Everything => Self::Everything,
         }
     }
 }

@@ -45,7 +45,8 @@ pub(super) struct Fleet {
 /// Fills an empty database.
 pub(super) async fn seed(url: &str, keyring: Keyring, count: usize, progress: &Progress) -> Result<Fleet> {
     let settings = Settings { mail: false, cached_credentials: 0, ..Settings::new(url, keyring) };
-    let registry = Registry::open(settings).await.map_err(|error| Failure::to("open the database", &error))?;
+    let registry =
+        Registry::open(settings).await.map_err(|error| Failure::to("open the database", &error))?;
     let seeded = fill(&registry, count, progress).await;
     registry.close().await;
     seeded.map_err(|error| Failure::to("fill the database", &error))
@@ -135,7 +136,8 @@ async fn make(
     for number in first..first + count {
         new.push(NewThing {
             id: None,
-            name: ThingName::try_from(format!("thing {number}").as_str()).map_err(registry::Error::internal)?,
+            name: ThingName::try_from(format!("thing {number}").as_str())
+                .map_err(registry::Error::internal)?,
             kind: ThingType::Sensor,
             key: None,
             external_key: None,

@@ -208,6 +208,7 @@ fn event(event: &Event) -> Told {
     match event {
         Event::Changed(id) => Told::Changed(wire::Changed { object_id: id.to_string() }),
         Event::CredentialAdded => Told::CredentialAdded(wire::CredentialAdded {}),
+        Event::Everything => Told::Reset(wire::Reset {}),
     }
 }
 

@@ -1,12 +1,20 @@
 //! Metrics, in the form Prometheus reads. Labels are closed sets: matched routes, methods, classes of
 //! status; never an id, a name or anything else a client chooses.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::http::{Method, StatusCode};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, text},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, text},
+    metrics::{
+        MetricType,
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::Gauge,
+        histogram::Histogram,
+        info::Info,
+    },
     registry::Registry,
 };
 
@@ -190,7 +198,35 @@ impl Default for Metrics {
     }
 }
 
+/// What the registry counts by itself, read when Prometheus asks.
+struct DeviceChecks(Arc<registry::Registry>);
+
+/// A collector has to have one; the registry holds secrets.
+impl fmt::Debug for DeviceChecks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeviceChecks")
+    }
+}
+
+impl Collector for DeviceChecks {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let checks = self.0.device_checks();
+        let help = "Checks of devices' credentials that took a look, by what answered them";
+        let mut family = encoder.encode_descriptor("device_checks", help, None, MetricType::Counter)?;
+        for (answered, count) in [("memory", checks.from_memory), ("database", checks.from_database)] {
+            ConstCounter::new(count).encode(family.encode_family(&[("answered", answered)])?)?;
+        }
+        Ok(())
+    }
+}
+
 impl Metrics {
+    /// Tells of the registry's own counts as well.
+    pub(crate) fn with(mut self, registry: &Arc<registry::Registry>) -> Self {
+        self.registry.register_collector(Box::new(DeviceChecks(Arc::clone(registry))));
+        self
+    }
+
     /// Counts an answered request.
     pub(crate) fn request(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
         let (method, route) = (Verb::from(method), route.to_owned());
