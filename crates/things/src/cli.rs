@@ -3,6 +3,7 @@
 //! Exit codes: 0 all went well, 1 something failed, 2 the command line or the configuration is wrong,
 //! 3 `things doctor` found an error.
 
+mod bench;
 mod doctor;
 mod mail;
 mod serve;
@@ -19,6 +20,7 @@ use std::{
 use clap::{Arg, ArgMatches, Command};
 
 use crate::{
+    bench::bare,
     build,
     config::{Config, OPTIONS, Sources, default_file},
     telemetry::logs,
@@ -91,6 +93,12 @@ fn run() -> Result<(), Failure> {
     if let Some(("templates", arguments)) = mail {
         return mail::write_templates(arguments.get_one::<PathBuf>("DIR"));
     }
+    if let Some(arguments) = matches.subcommand_matches("bench") {
+        return match asked {
+            Some((_, Some("bare"))) => bare::serve(),
+            _ => bench::run(&matches, arguments),
+        };
+    }
     let config = Config::load(&sources(&matches)).map_err(|error| Failure::Usage(error.to_string()))?;
     if let Some(("config", _)) = asked {
         return print(&config.show());
@@ -157,6 +165,7 @@ fn command() -> Command {
             Command::new("doctor")
                 .about("Examine the database, its rows, the keys, the clock and the disk; changes nothing"),
         )
+        .subcommand(bench::command())
         .subcommand(
             Command::new("mail")
                 .about("Look after mail")

@@ -11,7 +11,7 @@ mod status;
 mod things;
 mod users;
 mod v1;
-mod wire;
+pub(crate) mod wire;
 
 use std::{net::IpAddr, str::FromStr};
 

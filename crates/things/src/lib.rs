@@ -4,6 +4,7 @@
 
 mod app;
 mod auth;
+mod bench;
 pub mod build;
 pub mod cli;
 pub mod config;

@@ -1,7 +1,7 @@
 //! Messages and servers as compiled from `proto/`, and how those that hold a secret show themselves.
 
 /// Mainflux's contract.
-pub(super) mod protomfx {
+pub(crate) mod protomfx {
     #![allow(
         missing_docs,
         unreachable_pub,
@@ -15,7 +15,7 @@ pub(super) mod protomfx {
 }
 
 /// Our own.
-pub(super) mod v1 {
+pub(crate) mod v1 {
     #![allow(
         missing_docs,
         unreachable_pub,
