@@ -1,7 +1,7 @@
 //! Metrics, in the form Prometheus reads. Labels are closed sets: matched routes, methods, classes of
 //! status; never an id, a name or anything else a client chooses.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::http::{Method, StatusCode};
 use prometheus_client::{
