@@ -90,6 +90,9 @@ async fn the_first_start_makes_everything_and_says_so_once() {
     let metrics = reqwest::get(service.told("metrics")).await.unwrap().text().await.unwrap();
     assert!(metrics.contains("route=\"/health\"") && metrics.ends_with("# EOF\n"), "{metrics}");
     assert_eq!(reqwest::get(format!("{}/metrics", service.told("API"))).await.unwrap().status(), 404);
+    let ask = format!("{}/rabbitmq/user", service.told("hooks").trim_end_matches(','));
+    let asked = reqwest::Client::new().post(ask).body("username=guest&password=guest").send().await.unwrap();
+    assert_eq!((asked.status().as_u16(), asked.text().await.unwrap().as_str()), (200, "deny"));
     let started = Instant::now();
     service.signal("-TERM");
     let (code, errors) = service.end();

@@ -1,3 +1,5 @@
+//! What a thing may do on which topic, by table and against the standard's text.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

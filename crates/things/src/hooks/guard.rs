@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::{
-    extract::{MatchedPath, RawPathParams, Request, State},
+    extract::{MatchedPath, RawPathParams, Request, State, rejection::RawPathParamsRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -23,7 +23,7 @@ use crate::{
 /// The layer.
 pub(super) async fn guard(
     State(hooks): State<Hooks>,
-    parameters: RawPathParams,
+    parameters: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -31,7 +31,10 @@ pub(super) async fn guard(
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str).to_owned();
-    let in_path = parameters.iter().find(|(name, _)| *name == "secret").map(|(_, value)| Secret::new(value));
+    // A path that leads nowhere has none.
+    let in_path = parameters.ok().and_then(|parameters| {
+        parameters.iter().find(|(name, _)| *name == "secret").map(|(_, value)| Secret::new(value))
+    });
     let mut response = match admitted(hooks.secret.as_ref(), request.headers(), in_path.as_ref()) {
         true => next.run(request).await,
         false => {

@@ -2,8 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use registry::topics::Layout;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use registry::topics::{Layout, TopicRules};
 use serde_json::json;
+use things::{
+    hooks::{Setup, router},
+    serve::{Limits, Server, Stop, tls::mutual_acceptor},
+};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{
@@ -61,7 +66,7 @@ async fn the_secret_is_shown_in_a_header_or_in_the_path() {
     assert!(!metrics.contains("canary"));
 }
 
-/// Everything that this process logs on one thread.
+/// Everything that this process logs.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -85,14 +90,13 @@ impl<'a> MakeWriter<'a> for Log {
 #[tokio::test]
 async fn neither_keys_nor_the_secret_are_ever_logged() {
     let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
+    // For the whole process: whatever the other tests log in the meantime may not hold these either.
+    tracing_subscriber::fmt()
         .with_writer(log.clone())
         .with_max_level(tracing::Level::TRACE)
         .with_ansi(false)
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+        .init();
     let scene = Scene::with(Engine::Sqlite, Layout::isolated(), Some(SECRET)).await;
-    log.0.lock().unwrap().clear();
     let wrong = "canary-wrong-key-000000000";
     for path in ["emqx/authn", "mosquitto/user", "rabbitmq/user", "nanomq/auth", "rmqtt/auth"] {
         for secret in [SECRET, "canary-wrong-secret"] {
@@ -107,7 +111,7 @@ async fn neither_keys_nor_the_secret_are_ever_logged() {
     let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
     // The client of this test is in the same process, and logs what it sends.
     let ours: Vec<&str> = logged.lines().filter(|line| line.contains(" things::")).collect();
-    assert!(ours.iter().any(|line| line.contains("/hooks/{secret}/rabbitmq/user")), "{logged}");
+    assert!(ours.iter().any(|line| line.contains("/hooks/{secret}/rabbitmq/user")));
     assert!(ours.iter().any(|line| line.contains("without the right secret")));
     for line in ours {
         assert!(!line.contains("canary") && !line.contains(&scene.sensor.key), "{line}");
@@ -141,4 +145,51 @@ async fn mainfluxs_layout_is_shared_and_has_to_be_asked_for() {
         let answer = scene.json("/hooks/emqx/authz", &body).await.expect(200);
         assert_eq!(answer["result"], if allowed { "allow" } else { "deny" }, "{topic}");
     }
+}
+
+#[tokio::test]
+async fn where_certificates_are_asked_for_only_brokers_that_have_one_get_in() {
+    let scene = Scene::new(Engine::Sqlite).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let authority = || {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    };
+    let (ours, theirs) = (authority(), authority());
+    let issue = |by: &CertifiedIssuer<'_, KeyPair>| {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        (params.signed_by(&key, by).unwrap().pem(), key.serialize_pem())
+    };
+    let root = AsRef::<rcgen::Certificate>::as_ref(&ours).pem();
+    let (certificate, key) = issue(&ours);
+    for (name, text) in [("ca.pem", &root), ("server.pem", &certificate), ("server.key", &key)] {
+        std::fs::write(path(name), text).unwrap();
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/hooks/emqx/authn", listener.local_addr().unwrap().port());
+    let setup = Setup { rules: TopicRules::new(&Layout::isolated()).unwrap(), secret: None };
+    let router = router(scene.server.app.clone(), setup);
+    let tls = mutual_acceptor(&path("server.pem"), &path("server.key"), &path("ca.pem")).unwrap();
+    let (_stop, stopping) = Stop::switch();
+    let server =
+        Server { router, limits: Limits::default(), tls: Some(tls), connections: Default::default() };
+    tokio::spawn(server.run(listener, stopping));
+
+    let login = json!({"username": scene.sensor.id, "password": scene.sensor.key, "clientid": "c"});
+    let ask = async |identity: Option<(String, String)>| {
+        let roots = [reqwest::Certificate::from_pem(root.as_bytes()).unwrap()];
+        let mut client = reqwest::Client::builder().no_proxy().tls_certs_only(roots);
+        if let Some((certificate, key)) = identity {
+            client = client
+                .identity(reqwest::Identity::from_pem(format!("{key}{certificate}").as_bytes()).unwrap());
+        }
+        client.build().unwrap().post(&url).json(&login).send().await
+    };
+    let answer = ask(Some(issue(&ours))).await.unwrap();
+    assert!(answer.text().await.unwrap().contains("\"result\":\"allow\""));
+    assert!(ask(Some(issue(&theirs))).await.is_err());
+    assert!(ask(None).await.is_err());
 }

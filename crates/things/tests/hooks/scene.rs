@@ -1,5 +1,13 @@
 //! A server with hooks, and things in two groups of two organisations.
 
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "two test crates include this file, and one uses part of it"
+)]
+
 use registry::{
     Secret,
     topics::{Layout, TopicRules},
