@@ -46,6 +46,8 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// Where people reach this service: what links begin with.
     pub public_url: String,
+    /// What brokers must show: as `Authorization: Bearer …`, or in the path for those that cannot.
+    pub hooks_secret: Option<Secret>,
     /// Where things talk on brokers.
     pub topics: TopicRules,
     /// Whether connections are encrypted, which browsers are told to insist on.
@@ -69,6 +71,7 @@ impl Default for Options {
             body_timeout: Duration::from_secs(30),
             data_dir: None,
             public_url: "http://127.0.0.1:8182".to_owned(),
+            hooks_secret: None,
             topics: TopicRules::default(),
             tls: false,
             grpc_token: None,

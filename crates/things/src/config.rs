@@ -444,6 +444,7 @@ impl Config {
             public_url: self.public_url(bound),
             tls: self.raw.tls_cert.is_some(),
             grpc_token: self.raw.grpc_token.clone(),
+            hooks_secret: self.raw.hooks_secret.clone(),
             topics: self.topic_rules()?,
         })
     }

@@ -16,17 +16,14 @@ mod rabbitmq;
 mod rmqtt;
 mod vernemq;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::net::{IpAddr, SocketAddr};
 
 use axum::{Router, middleware};
 use registry::{
     Error, Secret, ThingId,
     credentials::{Asker, CredentialKind, Device, Front, Party},
     secret::Prefix,
-    topics::{Act, TopicRules},
+    topics::Act,
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -37,26 +34,15 @@ use crate::{
     telemetry::hooks::{Broker, Question, Verdict},
 };
 
-/// How the hooks are set up.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// What things may do on which topic.
-    pub rules: TopicRules,
-    /// What brokers must show: as `Authorization: Bearer …`, or in the path for those that cannot.
-    pub secret: Option<Secret>,
-}
-
 /// What every hook holds.
 #[derive(Clone)]
 struct Hooks {
     app: App,
-    rules: Arc<TopicRules>,
-    secret: Option<Secret>,
 }
 
 /// All hooks, below `/hooks` and below `/hooks/<secret>`.
-pub fn router(app: App, setup: Setup) -> Router {
-    let hooks = Hooks { app, rules: Arc::new(setup.rules), secret: setup.secret };
+pub fn router(app: App) -> Router {
+    let hooks = Hooks { app };
     let brokers = Router::new()
         .merge(emqx::routes())
         .merge(mosquitto::routes())
@@ -188,7 +174,7 @@ impl Hooks {
 
     /// Whether somebody may do something on a topic.
     async fn authorize(&self, party: &Party, act: Act<'_>) -> Judged<()> {
-        match self.app.registry.may(&self.rules, party, act).await? {
+        match self.app.registry.may(&self.app.options.topics, party, act).await? {
             true => Ok(()),
             false => Err(Denied::Refused),
         }

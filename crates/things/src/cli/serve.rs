@@ -158,7 +158,6 @@ async fn start(config: &Config, stopping: Stopping, until_last: Stopping) -> Res
         let server = Server { router, limits, tls: None, connections: Gauge::default() };
         tokio::spawn(server.run(listener, stopping.clone()));
     }
-    let hooks_setup = config.hooks_setup().map_err(|error| usage(&error))?;
     let limits = config.limits();
     let mut servers =
         vec![(http, Server { router: rest::router(app.clone()), limits: limits.clone(), tls, connections })];
@@ -168,7 +167,7 @@ async fn start(config: &Config, stopping: Stopping, until_last: Stopping) -> Res
         servers.push((listener, Server { router, limits: config.grpc_limits(), tls: grpc_tls, connections }));
     }
     if let Some(listener) = hooks {
-        let router = hooks::router(app.clone(), hooks_setup);
+        let router = hooks::router(app.clone());
         servers.push((listener, Server { router, limits, tls: hooks_tls, connections: Gauge::default() }));
     }
     let mut running = JoinSet::new();

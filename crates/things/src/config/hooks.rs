@@ -12,7 +12,6 @@ use registry::{
 };
 
 use super::{Config, ConfigError};
-use crate::hooks;
 
 /// The shortest secret.
 const SECRET_LENGTH: usize = 16;
@@ -27,11 +26,6 @@ impl Config {
     pub fn hooks_tls(&self) -> Option<(&Path, &Path, Option<&Path>)> {
         let (certificate, key) = self.raw.hooks_tls_cert.as_deref().zip(self.raw.hooks_tls_key.as_deref())?;
         Some((certificate, key, self.raw.hooks_client_ca.as_deref()))
-    }
-
-    /// What the hooks need to know.
-    pub fn hooks_setup(&self) -> Result<hooks::Setup, ConfigError> {
-        Ok(hooks::Setup { rules: self.topic_rules()?, secret: self.raw.hooks_secret.clone() })
     }
 
     /// How brokers reach them.

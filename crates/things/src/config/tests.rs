@@ -223,7 +223,7 @@ fn topics_may_be_in_a_file() {
         load("", &[("THINGS_TOPICS", file.to_str().unwrap())], &[])
     };
     let fits = "messages = [\"{org}/{thing}/up\"]\nthing_commands = \"{org}/{thing}/down\"";
-    assert!(load(fits).unwrap().hooks_setup().is_ok());
+    assert!(load(fits).unwrap().topic_rules().is_ok());
     assert!(load(&format!("{fits}\nsubscribe = [\"{{org}}/news/#\"]")).is_ok());
     for (text, told) in [
         ("messages = [\"up\"]", "is the same for all organisations"),

@@ -76,7 +76,7 @@ async fn authenticate(State(hooks): State<Hooks>, asked: Asked) -> Response {
     let device = hooks.connect(asked.login(), Naming::Optional).await;
     let Ok(device) = hooks.counted(Broker::Emqx, Question::Connect, device) else { return denied() };
     let (expire_at, party) = (expire_at(&device), Party::from(device));
-    let acl = rules(&hooks.rules.acl(&party));
+    let acl = rules(&hooks.app.options.topics.acl(&party));
     let client_attrs = Attributes {
         thing: party.thing.to_string(),
         group: party.place.group.to_string(),

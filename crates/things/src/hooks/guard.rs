@@ -35,13 +35,14 @@ pub(super) async fn guard(
     let in_path = parameters.ok().and_then(|parameters| {
         parameters.iter().find(|(name, _)| *name == "secret").map(|(_, value)| Secret::new(value))
     });
-    let mut response = match admitted(hooks.secret.as_ref(), request.headers(), in_path.as_ref()) {
-        true => next.run(request).await,
-        false => {
-            let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
-            refused(&hooks, &route, peer)
-        }
-    };
+    let mut response =
+        match admitted(hooks.app.options.hooks_secret.as_ref(), request.headers(), in_path.as_ref()) {
+            true => next.run(request).await,
+            false => {
+                let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+                refused(&hooks, &route, peer)
+            }
+        };
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let (status, took) = (response.status(), started.elapsed());
     hooks.app.metrics.request(&method, &route, status, took);

@@ -33,7 +33,7 @@ async fn authenticate(State(hooks): State<Hooks>, asked: Asked) -> Response {
         return emqx::denied();
     };
     let (expire_at, party) = (emqx::expire_at(&device), Party::from(device));
-    let acl = emqx::rules(&hooks.rules.acl(&party));
+    let acl = emqx::rules(&hooks.app.options.topics.acl(&party));
     Json(Answer { result: "allow", superuser: false, acl, expire_at }).into_response()
 }
 

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use registry::topics::{Layout, TopicRules};
+use registry::topics::Layout;
 use serde_json::json;
 use things::{
-    hooks::{Setup, router},
+    hooks::router,
     serve::{Limits, Server, Stop, tls::mutual_acceptor},
 };
 use tracing_subscriber::fmt::MakeWriter;
@@ -170,8 +170,7 @@ async fn where_certificates_are_asked_for_only_brokers_that_have_one_get_in() {
     }
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}/hooks/emqx/authn", listener.local_addr().unwrap().port());
-    let setup = Setup { rules: TopicRules::new(&Layout::isolated()).unwrap(), secret: None };
-    let router = router(scene.server.app.clone(), setup);
+    let router = router(scene.server.app.clone());
     let tls = mutual_acceptor(&path("server.pem"), &path("server.key"), &path("ca.pem")).unwrap();
     let (_stop, stopping) = Stop::switch();
     let server =

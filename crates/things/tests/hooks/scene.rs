@@ -14,11 +14,11 @@ use registry::{
 };
 use serde_json::{Value, json};
 use things::{
-    hooks::{self, Setup},
+    Options, hooks,
     serve::{Limits, Server, Stop},
 };
 
-use crate::app::{Client, Engine, Reply, Running, Send, start};
+use crate::app::{Client, Engine, Reply, Running, Send, start_with};
 
 /// A thing and its key.
 #[derive(Clone, Debug)]
@@ -49,7 +49,13 @@ impl Scene {
     }
 
     pub async fn with(engine: Engine, layout: Layout, secret: Option<&str>) -> Self {
-        let server = start(engine).await;
+        let options = Options {
+            requests_per_second: None,
+            hooks_secret: secret.map(Secret::new),
+            topics: TopicRules::new(&layout).unwrap(),
+            ..Options::default()
+        };
+        let server = start_with(engine, options, Limits::default()).await;
         let root = server.root().await;
         let (group, profile) = place(&server, &root).await;
         let (_, other_profile) = place(&server, &root).await;
@@ -60,8 +66,7 @@ impl Scene {
 
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hooks = format!("http://{}", listener.local_addr().unwrap());
-        let setup = Setup { rules: TopicRules::new(&layout).unwrap(), secret: secret.map(Secret::new) };
-        let router = hooks::router(server.app.clone(), setup);
+        let router = hooks::router(server.app.clone());
         let connections = Default::default();
         let (stop, stopping) = Stop::switch();
         tokio::spawn(
