@@ -203,13 +203,14 @@ impl Registry {
             let mailed = store::invites::mailed_since(&mut tx, id, now.before(InviteLimits::WINDOW)).await?;
             not_too_soon(&mailed, now)?;
             if let Some(email) = &invite.invitee_email {
-                let (to, since) = (std::slice::from_ref(email), now.before(InviteLimits::WINDOW));
-                let mails = store::invites::mailed_to(&mut tx, to, since).await?;
+                let mails = self.mailed_lately(&mut tx, std::slice::from_ref(email), now).await?;
                 if self.flooded(&mails, email) {
                     return Err(Error::conflict(ConflictKind::InvitedTooOften));
                 }
             }
             self.within_limits(&mut tx, permit.actor(), 1, 0, now).await?;
+            let to = std::iter::once(invite.invitee_email.as_ref());
+            self.count_sent(&mut tx, permit.actor(), to, now).await?;
             let expires_at = now.after(self.invites.life);
             let secret = Secret::generate(Prefix::Invite)?;
             let done = match invite.kind {

@@ -1,10 +1,7 @@
 //! Inviting: people to an organisation with groups of it, members of an organisation to a group, and
 //! anybody to the platform.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     Invite, InviteKind, InviteLimits, InviteState, Invited, NewGroupInvite, NewOrgInvite, answer::expired,
@@ -78,7 +75,7 @@ impl Registry {
             let since = now.before(InviteLimits::WINDOW);
             let (pending, lately) =
                 store::invites::invited_to_org(&mut tx, &permit, inviter, &emails, since).await?;
-            let mails = store::invites::mailed_to(&mut tx, &emails, since).await?;
+            let mails = self.mailed_lately(&mut tx, &emails, now).await?;
             let mut seen: HashMap<&Email, usize> = HashMap::new();
             let mut outcomes: Vec<std::result::Result<Option<UserId>, Refused>> = Vec::new();
             for (item, new) in invites.iter().enumerate() {
@@ -97,6 +94,8 @@ impl Registry {
             let (made, refused) = judged(outcomes, partial)?;
             let there = store::invites::pending_in_org(&mut tx, &permit, now).await?;
             self.within_limits(&mut tx, inviter, made.len(), there, now).await?;
+            let to = made.iter().map(|(item, _)| invites.get(*item).map(|new| &new.email));
+            self.count_sent(&mut tx, inviter, to, now).await?;
 
             let place = Place::of_org(&mut tx, &permit, call, &grantable).await?;
             let built = self.build(&made, invites, &place, now)?;
@@ -137,7 +136,7 @@ impl Registry {
             let members = store::memberships::standings(&mut tx, &permit, &ids).await?;
             let since = now.before(InviteLimits::WINDOW);
             let (pending, lately) = store::invites::invited_to_group(&mut tx, &permit, &ids, since).await?;
-            let mails = store::invites::mailed_to(&mut tx, &emails, since).await?;
+            let mails = self.mailed_lately(&mut tx, &emails, now).await?;
             let mut seen: HashMap<&Email, usize> = HashMap::new();
             let mut outcomes = Vec::new();
             for (item, new) in invites.iter().enumerate() {
@@ -169,6 +168,8 @@ impl Registry {
             let (made, refused) = judged(outcomes, partial)?;
             let there = store::invites::pending_in_group(&mut tx, &permit, now).await?;
             self.within_limits(&mut tx, inviter, made.len(), there, now).await?;
+            let to = made.iter().map(|(item, _)| invites.get(*item).map(|new| &new.email));
+            self.count_sent(&mut tx, inviter, to, now).await?;
 
             let place = Place::of_group(&mut tx, &permit, call).await?;
             let expires_at = now.after(self.invites.life);
@@ -219,12 +220,12 @@ impl Registry {
             }
             let due = store::invites::end_platforms(&mut tx, &due, InviteState::Expired).await?;
             let mut entries: Vec<Entry> = due.into_iter().map(|id| expired(id, None, None)).collect();
-            let since = now.before(InviteLimits::WINDOW);
-            let mails = store::invites::mailed_to(&mut tx, std::slice::from_ref(email), since).await?;
+            let mails = self.mailed_lately(&mut tx, std::slice::from_ref(email), now).await?;
             if self.flooded(&mails, email) {
                 return Err(Error::conflict(ConflictKind::InvitedTooOften));
             }
             self.within_limits(&mut tx, inviter, 1, 0, now).await?;
+            self.count_sent(&mut tx, inviter, std::iter::once(Some(email)), now).await?;
             let id: InviteId = self.ids.make(now);
             let expires_at = now.after(self.invites.life);
             let secret = Secret::generate(Prefix::Invite)?;
@@ -250,40 +251,6 @@ impl Registry {
     /// Who has an account that is theirs sees the invite there; everybody else needs the secret in the mail.
     fn reachable(&self, invitee: Option<UserId>) -> std::result::Result<Option<UserId>, Refused> {
         if invitee.is_none() && !self.sends_mail() { clash(ConflictKind::NoMail) } else { Ok(invitee) }
-    }
-
-    /// Whether this address was sent as many mails about invites lately as it may be, by all places together.
-    pub(super) fn flooded(&self, mails: &HashMap<Email, i64>, email: &Email) -> bool {
-        if planted!("I13: many places mail one address without end") {
-            return false;
-        }
-        mails.get(email).is_some_and(|mails| *mails >= i64::from(self.invites.per_address))
-    }
-
-    /// Refuses more invites than one person may send, or one place may have open. `there` are the
-    /// place's already.
-    pub(super) async fn within_limits(
-        &self,
-        tx: &mut Tx,
-        inviter: UserId,
-        new: usize,
-        there: i64,
-        now: Timestamp,
-    ) -> Result<()> {
-        if planted!("I13: no limits") {
-            return Ok(());
-        }
-        let new = i64::try_from(new).unwrap_or(i64::MAX);
-        if there.saturating_add(new) > i64::from(self.invites.pending) {
-            return Err(Error::TooMany { retry_after: InviteLimits::WINDOW });
-        }
-        let since = now.before(InviteLimits::WINDOW);
-        let (sent, first) = store::invites::sent_since(tx, inviter, since).await?;
-        if sent.saturating_add(new) > i64::from(self.invites.per_hour) {
-            let frees = first.unwrap_or(now).after(InviteLimits::WINDOW).since(now);
-            return Err(Error::TooMany { retry_after: frees.max(Duration::from_secs(1)) });
-        }
-        Ok(())
     }
 }
 
