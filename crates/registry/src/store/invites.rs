@@ -6,8 +6,8 @@ mod list;
 mod write;
 
 pub(crate) use end::{
-    carried_by, delete_of_org, due_in_group, due_in_org, end_groups, end_orgs, end_platforms, expire_own,
-    open_groups, other_pending, past_due, places_of_sent, revoke_sent,
+    carried_by, delete_of_group, delete_of_org, due_in_group, due_in_org, end_groups, end_orgs,
+    end_platforms, expire_own, open_groups, other_pending, past_due, places_of_sent, revoke_sent,
 };
 pub(crate) use limits::{count_sent, mailed_to, sent_since, sweep_sent};
 pub(crate) use list::{all_of, list, view, view_by_secret};
