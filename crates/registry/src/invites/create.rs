@@ -143,13 +143,15 @@ impl Registry {
                 outcomes.push(match seen.insert(&new.email, item) {
                     Some(first) => invalid("email", format!("is the same as in item {first}")),
                     None => match accounts.get(&new.email) {
-                        Some(account)
-                            if in_org.contains(&account.id) && account.status == UserStatus::Enabled =>
-                        {
+                        Some(account) if in_org.contains(&account.id) => {
+                            // What a group's admins see in its lists comes first: only then nothing is told
+                            // by who cannot be invited.
                             if members.contains_key(&account.id) {
                                 clash(ConflictKind::AlreadyMember)
                             } else if pending.contains(&account.id) {
                                 clash(ConflictKind::AlreadyInvited)
+                            } else if !answers(account) {
+                                clash(ConflictKind::NotInOrg)
                             } else if too_often(lately.get(&account.id).copied().unwrap_or(0))
                                 || self.flooded(&mails, &new.email)
                             {
@@ -317,11 +319,15 @@ fn one_to_org(
             );
         }
     }
-    // An account whose address nobody has proved may be somebody else's: it has to be proved first. That one is
-    // disabled is not for those to know who invite; nobody logs in to it and claims the invite.
-    let proved = |account: &&Account| account.verified || planted!("I2: an address need not be proved");
-    let enabled = |account: &&Account| account.status == UserStatus::Enabled;
-    Ok(account.filter(proved).filter(enabled).map(|account| account.id))
+    Ok(account.filter(|account| answers(account)).map(|account| account.id))
+}
+
+/// Whether an invite may be this account's to answer. One whose address nobody has proved may be somebody else's:
+/// it has to be proved first. That one is disabled is not for those to know who invite; nobody logs in to it and
+/// claims the invite.
+fn answers(account: &Account) -> bool {
+    let proved = account.verified || planted!("I2: an address need not be proved");
+    proved && account.status == UserStatus::Enabled
 }
 
 fn too_often(lately: i64) -> bool {
