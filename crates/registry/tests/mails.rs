@@ -51,7 +51,10 @@ fn words(letter: &Letter) -> String {
     };
     let kind = letter.kind();
     match letter {
-        Letter::MemberAdded { place, role, by } => format!("{kind} {} {role:?} by {}", at(place), name(by)),
+        Letter::MemberAdded { place, role, by, waiting } => {
+            let more = if *waiting > 0 { format!(", {waiting} wait") } else { String::new() };
+            format!("{kind} {} {role:?} by {}{more}", at(place), name(by))
+        }
         Letter::RoleChanged { place, before, role, by } => {
             format!("{kind} {} {:?}>{role:?} by {}", at(place), before.unwrap(), name(by))
         }

@@ -101,7 +101,13 @@ impl Registry {
     ) -> Result<(Vec<Entry>, Answered)> {
         let now = tx.moment(&self.db.clock).await?;
         let invite = store::invites::view(tx, permit, now).await?;
-        lock::users_shared(tx, &[invite.inviter_id]).await?;
+        // What is past due is no part of it: nothing that sleeps on that may wake.
+        let (due, others) = store::invites::other_pending(tx, permit, org, now).await?;
+        let beds: Vec<InviteId> = others.iter().copied().chain([invite.id]).collect();
+        let sleepers = store::invites::sleepers_of(tx, &beds).await?;
+        // All at once, because accounts are locked by ascending id.
+        let inviters = sleepers.iter().map(|sleeper| sleeper.inviter).chain([invite.inviter_id]);
+        lock::users_shared(tx, &inviters.collect::<Vec<UserId>>()).await?;
         let standing = Standing {
             inviter: access::roles_of(tx, invite.inviter_id, &[org]).await?.get(&org).copied(),
             member: store::org_memberships::is_member(tx, permit, org).await?,
@@ -121,11 +127,7 @@ impl Registry {
                 return Ok((entries, Answered::Void(kind)));
             }
         };
-        // What is past due is no part of it: nothing that sleeps on that may wake.
-        let (due, others) = store::invites::other_pending(tx, permit, org, now).await?;
         let mut entries = self.expire_orgs(tx, org, &due).await?;
-        let beds: Vec<InviteId> = others.iter().copied().chain([invite.id]).collect();
-        let sleepers = store::invites::sleepers_of(tx, &beds).await?;
         if !store::invites::answer_org(tx, permit, accepted, now).await? {
             return Err(closed(store::invites::view(tx, permit, now).await?.state));
         }

@@ -11,7 +11,6 @@ use crate::{
     MAX_BULK, Registry,
     access::{self, Administer, Permit, Role, Via},
     actor::Call,
-    clock::Timestamp,
     error::{Conflict, ConflictKind, Error, FieldError, Result},
     groups::bulk_size,
     identity::users::UserStatus,
