@@ -67,6 +67,13 @@ pub(crate) async fn orgs_waiting_for(conn: &mut Conn, email: &Email) -> Result<V
         .bind(email.as_str()).fetch_all(conn))
 }
 
+/// The organisation invites that sleep for this address, past due or not.
+pub(crate) async fn sleeping_for(conn: &mut Conn, email: &Email) -> Result<Vec<InviteId>> {
+    on!(conn, conn => sqlx::query_scalar(
+        "SELECT o.id FROM platform_invites p JOIN org_invites o ON o.id = p.org_invite_id WHERE p.invitee_email = $1 AND p.state = 'pending' AND o.state = 'pending'")
+        .bind(email.as_str()).fetch_all(conn))
+}
+
 /// All group invites that sleep on those of these organisation invites that are pending.
 pub(crate) async fn sleepers_of(conn: &mut Conn, org_invites: &[InviteId]) -> Result<Vec<Sleeper>> {
     let mut sql = Sql::new(

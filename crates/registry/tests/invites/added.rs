@@ -133,6 +133,13 @@ async fn what_sleeps_for_an_address_is_settled_if_it_is_known_to_be_theirs() {
                 assert_eq!([s.stored(invite.id).await, s.stored(asleep).await], ["pending", "pending"]);
                 assert_eq!(told(s.view_invite(&nora.call(), asleep).await), "NotFound");
                 s.view_invite_by_secret(&secret).await.unwrap();
+                // Once it is known to be theirs, nothing is left to accept but the groups.
+                let joined = s.claim_invite(&nora.call(), &secret).await.unwrap();
+                assert_eq!(joined.invites, [asleep]);
+                assert_eq!(s.story(invite.id).await, ["invite.created", "invite.woken", "invite.revoked"]);
+                assert_eq!(s.role_in(s.red, &nora).await, None);
+                s.accept_invite(&nora.call(), asleep).await.unwrap();
+                assert_eq!(s.role_in(s.red, &nora).await, Some(Role::Viewer));
             }
             audit(&s).await;
         }
