@@ -84,7 +84,7 @@ impl Registry {
                         let account = accounts.get(&new.email);
                         let member = account.is_some_and(|account| members.contains_key(&account.id));
                         let often = too_often(lately.get(&new.email).copied().unwrap_or(0))
-                            || self.flooded(&mails, &new.email);
+                            || (self.flooded(&mails, &new.email) && !account.is_some_and(answers));
                         one_to_org(new, account, member, pending.contains(&new.email), often, &grantable)
                             .and_then(|invitee| self.reachable(invitee))
                     }
@@ -93,7 +93,11 @@ impl Registry {
             let (made, refused) = judged(outcomes, partial)?;
             let there = store::invites::pending_in_org(&mut tx, &permit, now).await?;
             self.within_limits(&mut tx, inviter, made.len(), there, now).await?;
-            let to = made.iter().map(|(item, _)| invites.get(*item).map(|new| &new.email));
+            // Whoever has an account finds the invite there: that others mailed them a lot stops only the mail.
+            let written_to = |email: &Email| !self.flooded(&mails, email);
+            let to = made
+                .iter()
+                .map(|(item, _)| invites.get(*item).map(|new| &new.email).filter(|email| written_to(email)));
             self.count_sent(&mut tx, inviter, to, now).await?;
 
             let place = Place::of_org(&mut tx, &permit, call, &grantable).await?;
@@ -103,7 +107,7 @@ impl Registry {
             store::invites::insert_platforms(&mut tx, inviter, &built.platforms, now, expires_at).await?;
             store::invites::insert_groups(&mut tx, inviter, &built.sleepers, now, None).await?;
             store::invites::insert_links(&mut tx, &built.links).await?;
-            entries.extend(built.entries(&permit));
+            entries.extend(built.entries(&permit, written_to));
             let answer = in_order(built.invites, refused, invites.len());
             journal::commit(self, tx, call, entries, answer).await
         })
@@ -151,9 +155,7 @@ impl Registry {
                                 clash(ConflictKind::AlreadyInvited)
                             } else if !answers(account) {
                                 clash(ConflictKind::NotInOrg)
-                            } else if too_often(lately.get(&account.id).copied().unwrap_or(0))
-                                || self.flooded(&mails, &new.email)
-                            {
+                            } else if too_often(lately.get(&account.id).copied().unwrap_or(0)) {
                                 clash(ConflictKind::InvitedTooOften)
                             } else if !may_grant(Some(permit.role()), new.role) {
                                 invalid("role", "must be viewer, editor or admin, and at most your own role")
@@ -169,7 +171,11 @@ impl Registry {
             let (made, refused) = judged(outcomes, partial)?;
             let there = store::invites::pending_in_group(&mut tx, &permit, now).await?;
             self.within_limits(&mut tx, inviter, made.len(), there, now).await?;
-            let to = made.iter().map(|(item, _)| invites.get(*item).map(|new| &new.email));
+            // Whoever has an account finds the invite there: that others mailed them a lot stops only the mail.
+            let written_to = |email: &Email| !self.flooded(&mails, email);
+            let to = made
+                .iter()
+                .map(|(item, _)| invites.get(*item).map(|new| &new.email).filter(|email| written_to(email)));
             self.count_sent(&mut tx, inviter, to, now).await?;
 
             let place = Place::of_group(&mut tx, &permit, call).await?;
@@ -187,7 +193,7 @@ impl Registry {
                     .with(Changes::default().made("invitee", invitee).made("role", new.role));
                 // Where to go on to is in the mail only: the seed's table has no place for it.
                 let mailed = Invite { redirect_path: new.redirect_path.clone(), ..invite.clone() };
-                entries.push(written(entry, &mailed, None));
+                entries.push(if written_to(&new.email) { written(entry, &mailed, None) } else { entry });
                 answers.insert(item, invite);
             }
             store::invites::insert_groups(&mut tx, inviter, &rows, now, Some(expires_at)).await?;
