@@ -47,6 +47,7 @@ const FAULTS: &[(&str, &[Test])] = &[
         "I2: an address need not be proved",
         &[
             invites("invites::join::an_account_made_beforehand_has_to_show_the_secret"),
+            invites("invites::create::a_group_invites_nobody_whose_address_is_not_proved"),
             Test {
                 package: "registry",
                 target: "org_memberships",

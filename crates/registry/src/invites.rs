@@ -11,6 +11,7 @@ mod drafts;
 mod join;
 mod letters;
 pub(crate) mod life;
+mod limits;
 
 use std::time::Duration;
 

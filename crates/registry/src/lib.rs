@@ -221,6 +221,9 @@ impl Registry {
             + store::sessions::sweep(&mut tx).await?
             + store::mails::sweep(&mut tx).await?
             + store::nodes::sweep(&mut tx).await?;
+        // Counted by nobody: these rows say nothing that the journal does not.
+        let since = tx.now().before(invites::InviteLimits::WINDOW);
+        store::invites::sweep_sent(&mut tx, since).await?;
         tx.commit_raw().await?;
         Ok(removed + ended)
     }

@@ -62,6 +62,9 @@ pub enum Letter {
         role: Role,
         /// By whom.
         by: Email,
+        /// How many invites to groups are theirs to answer by that; none in what was written before this was told.
+        #[serde(default)]
+        waiting: usize,
     },
     /// A member's role was changed.
     RoleChanged {

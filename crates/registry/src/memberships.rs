@@ -77,6 +77,7 @@ impl Registry {
                         place,
                         role: member.role,
                         by,
+                        waiting: 0,
                     })
                 })
                 .collect();

@@ -12,7 +12,8 @@ mod support;
 use std::{collections::HashSet, time::Duration};
 
 use registry::{
-    Clock, InviteMode, Invited, MemberRef, NewMember, NewOrgInvite, Registry, Role, RoleChange, Timestamp,
+    Clock, Expect, InviteMode, Invited, MemberRef, NewGroupInvite, NewMember, NewOrgInvite, Registry, Role,
+    RoleChange, Timestamp,
     mail::{GIVE_UP, Letter, Mail, Place, Refused},
     text::Email,
 };
@@ -50,7 +51,10 @@ fn words(letter: &Letter) -> String {
     };
     let kind = letter.kind();
     match letter {
-        Letter::MemberAdded { place, role, by } => format!("{kind} {} {role:?} by {}", at(place), name(by)),
+        Letter::MemberAdded { place, role, by, waiting } => {
+            let more = if *waiting > 0 { format!(", {waiting} wait") } else { String::new() };
+            format!("{kind} {} {role:?} by {}{more}", at(place), name(by))
+        }
         Letter::RoleChanged { place, before, role, by } => {
             format!("{kind} {} {:?}>{role:?} by {}", at(place), before.unwrap(), name(by))
         }
@@ -187,6 +191,45 @@ async fn what_waits_to_be_sent_about_an_invite_is_taken_back_with_it() {
         world.decline_invite(&bob.call(), id).await.unwrap();
         assert_eq!(told(&world).await, ["flo invite"], "and nothing else is taken back");
         world.revoke_invite(&ada.call(), other).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_invites_to_a_place_that_is_gone() {
+    for engine in engines() {
+        let (world, clock) = world(engine).await;
+        let (ada, bob) = (world.person("ada").await, world.person("bob").await);
+        let (org, kept) = (world.org(&ada).await, world.org(&ada).await);
+        world.join(org, &bob, Role::Viewer).await;
+        let [group, other] = [world.group(org, "cold").await, world.group(org, "warm").await];
+        told(&world).await;
+        let invite = async |org, name: &str| {
+            let email = Email::try_from(format!("{name}@example.com").as_str()).unwrap();
+            let (groups, mode) = (Vec::new(), InviteMode::Ask);
+            let new = NewOrgInvite { email, role: Role::Viewer, groups, mode, redirect_path: None };
+            let made = world.create_org_invites(&ada.call(), org, &[new], false).await.unwrap().remove(0);
+            let Invited::Made(invite) = made else { panic!("{made:?}") };
+            invite.id
+        };
+        for to in [group, other] {
+            let (email, role) = (bob.email.clone(), Role::Viewer);
+            let new = NewGroupInvite { email, role, redirect_path: None };
+            world.create_group_invites(&ada.call(), to, &[new], false).await.unwrap();
+        }
+        world.delete_group(&ada.call(), group, &Expect::any()).await.unwrap();
+        assert_eq!(told(&world).await, ["bob invite"], "to the other group");
+        let cyd = world.person("cyd").await;
+        world.join(org, &cyd, Role::Viewer).await;
+        told(&world).await;
+        let to_cyd = NewGroupInvite { email: cyd.email.clone(), role: Role::Viewer, redirect_path: None };
+        world.create_group_invites(&ada.call(), other, &[to_cyd], false).await.unwrap();
+        let eve = invite(org, "eve").await;
+        invite(org, "flo").await;
+        invite(kept, "gil").await;
+        clock.advance(2 * MINUTE);
+        world.resend_invite(&ada.call(), eve).await.unwrap();
+        world.delete_org(&ada.call(), org, &Expect::any()).await.unwrap();
+        assert_eq!(told(&world).await, ["gil invite"]);
     }
 }
 

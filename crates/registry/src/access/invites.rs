@@ -4,7 +4,9 @@
 
 use std::{collections::BTreeMap, marker::PhantomData};
 
-use super::{AccountPermit, Administer, Permit, PlatformPermit, Review, Role, Target, Via, View, strongest};
+use super::{
+    AccountPermit, Administer, Permit, PlatformPermit, Review, Role, SelfPermit, Target, Via, View, strongest,
+};
 use crate::{
     actor::{Call, PlatformRole, UserActor},
     error::{Denial, Error, Result},
@@ -97,6 +99,13 @@ impl InvitePermit<Answer> {
     /// The invitee says yes to an invite to this organisation, or to a group of it.
     pub(crate) fn arrival(&self, org: OrgId) -> ArrivalPermit {
         ArrivalPermit { org, person: self.actor, via: self.via, how: Arrived::ByAnswer }
+    }
+}
+
+impl SelfPermit {
+    /// Somebody who is in this organisation shows that an address is theirs that was invited to it.
+    pub(crate) fn arrival(&self, org: OrgId) -> ArrivalPermit {
+        ArrivalPermit { org, person: self.user(), via: Via::Invitation, how: Arrived::ByOthers }
     }
 }
 

@@ -86,6 +86,7 @@ impl Registry {
             refuse(ConflictKind::AlreadyMember, &ids, |id| present.contains_key(id))?;
             let waiting = self.lock_overtaken(&mut tx, &permit, &added).await?;
             store::org_memberships::insert(&mut tx, &permit, &added).await?;
+            let (settled, awake) = self.settle_overtaken(&mut tx, &permit, &waiting).await?;
             let notices = Notices::in_org(self, &mut tx, call, &permit, ids).await?;
             let mut entries: Vec<Entry> = added
                 .iter()
@@ -96,10 +97,11 @@ impl Registry {
                         place,
                         role: member.role,
                         by,
+                        waiting: awake.get(&member.member_id).copied().unwrap_or(0),
                     })
                 })
                 .collect();
-            entries.extend(self.settle_overtaken(&mut tx, &permit, &waiting).await?);
+            entries.extend(settled);
             journal::commit(self, tx, call, entries, added).await
         })
     }

@@ -101,7 +101,13 @@ impl Registry {
     ) -> Result<(Vec<Entry>, Answered)> {
         let now = tx.moment(&self.db.clock).await?;
         let invite = store::invites::view(tx, permit, now).await?;
-        lock::users_shared(tx, &[invite.inviter_id]).await?;
+        // What is past due is no part of it: nothing that sleeps on that may wake.
+        let (due, others) = store::invites::other_pending(tx, permit, org, now).await?;
+        let beds: Vec<InviteId> = others.iter().copied().chain([invite.id]).collect();
+        let sleepers = store::invites::sleepers_of(tx, &beds).await?;
+        // All at once, because accounts are locked by ascending id.
+        let inviters = sleepers.iter().map(|sleeper| sleeper.inviter).chain([invite.inviter_id]);
+        lock::users_shared(tx, &inviters.collect::<Vec<UserId>>()).await?;
         let standing = Standing {
             inviter: access::roles_of(tx, invite.inviter_id, &[org]).await?.get(&org).copied(),
             member: store::org_memberships::is_member(tx, permit, org).await?,
@@ -121,11 +127,7 @@ impl Registry {
                 return Ok((entries, Answered::Void(kind)));
             }
         };
-        // What is past due is no part of it: nothing that sleeps on that may wake.
-        let (due, others) = store::invites::other_pending(tx, permit, org, now).await?;
         let mut entries = self.expire_orgs(tx, org, &due).await?;
-        let beds: Vec<InviteId> = others.iter().copied().chain([invite.id]).collect();
-        let sleepers = store::invites::sleepers_of(tx, &beds).await?;
         if !store::invites::answer_org(tx, permit, accepted, now).await? {
             return Err(closed(store::invites::view(tx, permit, now).await?.state));
         }
@@ -203,13 +205,14 @@ impl Registry {
             let mailed = store::invites::mailed_since(&mut tx, id, now.before(InviteLimits::WINDOW)).await?;
             not_too_soon(&mailed, now)?;
             if let Some(email) = &invite.invitee_email {
-                let (to, since) = (std::slice::from_ref(email), now.before(InviteLimits::WINDOW));
-                let mails = store::invites::mailed_to(&mut tx, to, since).await?;
+                let mails = self.mailed_lately(&mut tx, std::slice::from_ref(email), now).await?;
                 if self.flooded(&mails, email) {
                     return Err(Error::conflict(ConflictKind::InvitedTooOften));
                 }
             }
             self.within_limits(&mut tx, permit.actor(), 1, 0, now).await?;
+            let to = std::iter::once(invite.invitee_email.as_ref());
+            self.count_sent(&mut tx, permit.actor(), to, now).await?;
             let expires_at = now.after(self.invites.life);
             let secret = Secret::generate(Prefix::Invite)?;
             let done = match invite.kind {

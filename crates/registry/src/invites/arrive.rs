@@ -7,7 +7,7 @@ use super::{
     InviteState,
     answer::expired,
     letters,
-    life::{self, Accepted, Fate},
+    life::{self, Accepted, Arrived, Fate},
 };
 use crate::{
     Registry,
@@ -27,8 +27,8 @@ pub(crate) struct Overtaken {
 }
 
 impl Registry {
-    /// What waits in an organisation for those who are about to be added to it, with the groups concerned
-    /// locked. The caller has locked the organisation for change, so that nothing else comes.
+    /// What waits in an organisation for those who are about to be added to it, with the groups concerned and
+    /// the accounts of who invites to them locked. Whoever has nothing waiting is not in it. The caller has locked the organisation for change, so that nothing else comes.
     pub(crate) async fn lock_overtaken(
         &self,
         tx: &mut Tx,
@@ -49,30 +49,39 @@ impl Registry {
             found.values().flat_map(|theirs| theirs.due.iter().chain(&theirs.open)).copied().collect();
         let groups = store::invites::groups_asleep(tx, &beds).await?;
         lock::groups(tx, &groups, GroupLock::Members).await?;
+        // Everybody's at once, because accounts are locked by ascending id.
+        let open: Vec<InviteId> = found.values().flat_map(|theirs| &theirs.open).copied().collect();
+        let sleepers = store::invites::sleepers_of(tx, &open).await?;
+        let inviters: Vec<UserId> = sleepers.iter().map(|sleeper| sleeper.inviter).collect();
+        lock::users_shared(tx, &inviters).await?;
         Ok(found)
     }
 
     /// These people are in now, as what they were added: their invites to the organisation have been
-    /// overtaken, and the groups that came along are theirs to answer.
+    /// overtaken, and the groups that came along are theirs to answer: how many, for the one letter that tells
+    /// them. One for each group would be a way to mail somebody without end, since nobody counts them.
     pub(crate) async fn settle_overtaken(
         &self,
         tx: &mut Tx,
         permit: &Permit<Administer, OrgId>,
         waiting: &BTreeMap<UserId, Overtaken>,
-    ) -> Result<Vec<Entry>> {
+    ) -> Result<(Vec<Entry>, BTreeMap<UserId, usize>)> {
         let now = tx.moment(&self.db.clock).await?;
-        let mut entries = Vec::new();
+        let (mut entries, mut awake) = (Vec::new(), BTreeMap::new());
         for (person, Overtaken { due, open }) in waiting {
             let arrival = permit.arrival(*person);
             entries.extend(self.expire_orgs(tx, arrival.org(), due).await?);
             let sleepers = store::invites::sleepers_of(tx, open).await?;
-            entries.extend(self.wake(tx, &arrival, &sleepers, now).await?);
+            let woken = self.wake(tx, &arrival, &sleepers, now).await?;
+            awake.insert(*person, woken.iter().filter(|entry| entry.action == "invite.woken").count());
+            entries.extend(woken);
             entries.extend(overtaken(tx, &arrival, open).await?);
         }
-        Ok(entries)
+        Ok((entries, awake))
     }
 
-    /// Decides about the group invites that slept, one by one, and does it.
+    /// Decides about the group invites that slept, one by one, and does it. The caller has locked the groups and
+    /// the accounts of the inviters.
     pub(super) async fn wake(
         &self,
         tx: &mut Tx,
@@ -89,8 +98,6 @@ impl Registry {
         let mut entries: Vec<Entry> =
             due.into_iter().map(|(id, group)| expired(id, Some(arrival.org()), Some(group))).collect();
         let already = store::invites::already(tx, arrival.person(), &groups, now).await?;
-        let inviters: Vec<UserId> = sleepers.iter().map(|sleeper| sleeper.inviter).collect();
-        lock::users_shared(tx, &inviters).await?;
         let mut roles: BTreeMap<UserId, BTreeMap<GroupId, Role>> = BTreeMap::new();
         for sleeper in sleepers {
             if let btree_map::Entry::Vacant(first) = roles.entry(sleeper.inviter) {
@@ -129,7 +136,10 @@ impl Registry {
             entries.push(by_arrival(arrival, action, sleeper.id, Some(sleeper.group)));
         }
         let woken: Vec<InviteId> = woken.into_iter().filter(|id| met.contains(id)).collect();
-        letters::woken(tx, entries, &woken, now).await
+        match arrival.how() {
+            Arrived::ByAnswer => letters::woken(tx, entries, &woken, now).await,
+            Arrived::ByOthers => Ok(entries),
+        }
     }
 }
 

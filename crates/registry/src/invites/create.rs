@@ -1,10 +1,7 @@
 //! Inviting: people to an organisation with groups of it, members of an organisation to a group, and
 //! anybody to the platform.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     Invite, InviteKind, InviteLimits, InviteState, Invited, NewGroupInvite, NewOrgInvite, answer::expired,
@@ -14,7 +11,6 @@ use crate::{
     MAX_BULK, Registry,
     access::{self, Administer, Permit, Role, Via},
     actor::Call,
-    clock::Timestamp,
     error::{Conflict, ConflictKind, Error, FieldError, Result},
     groups::bulk_size,
     identity::users::UserStatus,
@@ -78,7 +74,7 @@ impl Registry {
             let since = now.before(InviteLimits::WINDOW);
             let (pending, lately) =
                 store::invites::invited_to_org(&mut tx, &permit, inviter, &emails, since).await?;
-            let mails = store::invites::mailed_to(&mut tx, &emails, since).await?;
+            let mails = self.mailed_lately(&mut tx, &emails, now).await?;
             let mut seen: HashMap<&Email, usize> = HashMap::new();
             let mut outcomes: Vec<std::result::Result<Option<UserId>, Refused>> = Vec::new();
             for (item, new) in invites.iter().enumerate() {
@@ -88,7 +84,7 @@ impl Registry {
                         let account = accounts.get(&new.email);
                         let member = account.is_some_and(|account| members.contains_key(&account.id));
                         let often = too_often(lately.get(&new.email).copied().unwrap_or(0))
-                            || self.flooded(&mails, &new.email);
+                            || (self.flooded(&mails, &new.email) && !account.is_some_and(answers));
                         one_to_org(new, account, member, pending.contains(&new.email), often, &grantable)
                             .and_then(|invitee| self.reachable(invitee))
                     }
@@ -97,6 +93,12 @@ impl Registry {
             let (made, refused) = judged(outcomes, partial)?;
             let there = store::invites::pending_in_org(&mut tx, &permit, now).await?;
             self.within_limits(&mut tx, inviter, made.len(), there, now).await?;
+            // Whoever has an account finds the invite there: that others mailed them a lot stops only the mail.
+            let written_to = |email: &Email| !self.flooded(&mails, email);
+            let to = made
+                .iter()
+                .map(|(item, _)| invites.get(*item).map(|new| &new.email).filter(|email| written_to(email)));
+            self.count_sent(&mut tx, inviter, to, now).await?;
 
             let place = Place::of_org(&mut tx, &permit, call, &grantable).await?;
             let built = self.build(&made, invites, &place, now)?;
@@ -105,7 +107,7 @@ impl Registry {
             store::invites::insert_platforms(&mut tx, inviter, &built.platforms, now, expires_at).await?;
             store::invites::insert_groups(&mut tx, inviter, &built.sleepers, now, None).await?;
             store::invites::insert_links(&mut tx, &built.links).await?;
-            entries.extend(built.entries(&permit));
+            entries.extend(built.entries(&permit, written_to));
             let answer = in_order(built.invites, refused, invites.len());
             journal::commit(self, tx, call, entries, answer).await
         })
@@ -137,23 +139,23 @@ impl Registry {
             let members = store::memberships::standings(&mut tx, &permit, &ids).await?;
             let since = now.before(InviteLimits::WINDOW);
             let (pending, lately) = store::invites::invited_to_group(&mut tx, &permit, &ids, since).await?;
-            let mails = store::invites::mailed_to(&mut tx, &emails, since).await?;
+            let mails = self.mailed_lately(&mut tx, &emails, now).await?;
             let mut seen: HashMap<&Email, usize> = HashMap::new();
             let mut outcomes = Vec::new();
             for (item, new) in invites.iter().enumerate() {
                 outcomes.push(match seen.insert(&new.email, item) {
                     Some(first) => invalid("email", format!("is the same as in item {first}")),
                     None => match accounts.get(&new.email) {
-                        Some(account)
-                            if in_org.contains(&account.id) && account.status == UserStatus::Enabled =>
-                        {
+                        Some(account) if in_org.contains(&account.id) => {
+                            // What a group's admins see in its lists comes first: only then nothing is told
+                            // by who cannot be invited.
                             if members.contains_key(&account.id) {
                                 clash(ConflictKind::AlreadyMember)
                             } else if pending.contains(&account.id) {
                                 clash(ConflictKind::AlreadyInvited)
-                            } else if too_often(lately.get(&account.id).copied().unwrap_or(0))
-                                || self.flooded(&mails, &new.email)
-                            {
+                            } else if !answers(account) {
+                                clash(ConflictKind::NotInOrg)
+                            } else if too_often(lately.get(&account.id).copied().unwrap_or(0)) {
                                 clash(ConflictKind::InvitedTooOften)
                             } else if !may_grant(Some(permit.role()), new.role) {
                                 invalid("role", "must be viewer, editor or admin, and at most your own role")
@@ -169,6 +171,12 @@ impl Registry {
             let (made, refused) = judged(outcomes, partial)?;
             let there = store::invites::pending_in_group(&mut tx, &permit, now).await?;
             self.within_limits(&mut tx, inviter, made.len(), there, now).await?;
+            // Whoever has an account finds the invite there: that others mailed them a lot stops only the mail.
+            let written_to = |email: &Email| !self.flooded(&mails, email);
+            let to = made
+                .iter()
+                .map(|(item, _)| invites.get(*item).map(|new| &new.email).filter(|email| written_to(email)));
+            self.count_sent(&mut tx, inviter, to, now).await?;
 
             let place = Place::of_group(&mut tx, &permit, call).await?;
             let expires_at = now.after(self.invites.life);
@@ -185,7 +193,7 @@ impl Registry {
                     .with(Changes::default().made("invitee", invitee).made("role", new.role));
                 // Where to go on to is in the mail only: the seed's table has no place for it.
                 let mailed = Invite { redirect_path: new.redirect_path.clone(), ..invite.clone() };
-                entries.push(written(entry, &mailed, None));
+                entries.push(if written_to(&new.email) { written(entry, &mailed, None) } else { entry });
                 answers.insert(item, invite);
             }
             store::invites::insert_groups(&mut tx, inviter, &rows, now, Some(expires_at)).await?;
@@ -219,12 +227,12 @@ impl Registry {
             }
             let due = store::invites::end_platforms(&mut tx, &due, InviteState::Expired).await?;
             let mut entries: Vec<Entry> = due.into_iter().map(|id| expired(id, None, None)).collect();
-            let since = now.before(InviteLimits::WINDOW);
-            let mails = store::invites::mailed_to(&mut tx, std::slice::from_ref(email), since).await?;
+            let mails = self.mailed_lately(&mut tx, std::slice::from_ref(email), now).await?;
             if self.flooded(&mails, email) {
                 return Err(Error::conflict(ConflictKind::InvitedTooOften));
             }
             self.within_limits(&mut tx, inviter, 1, 0, now).await?;
+            self.count_sent(&mut tx, inviter, std::iter::once(Some(email)), now).await?;
             let id: InviteId = self.ids.make(now);
             let expires_at = now.after(self.invites.life);
             let secret = Secret::generate(Prefix::Invite)?;
@@ -250,40 +258,6 @@ impl Registry {
     /// Who has an account that is theirs sees the invite there; everybody else needs the secret in the mail.
     fn reachable(&self, invitee: Option<UserId>) -> std::result::Result<Option<UserId>, Refused> {
         if invitee.is_none() && !self.sends_mail() { clash(ConflictKind::NoMail) } else { Ok(invitee) }
-    }
-
-    /// Whether this address was sent as many mails about invites lately as it may be, by all places together.
-    pub(super) fn flooded(&self, mails: &HashMap<Email, i64>, email: &Email) -> bool {
-        if planted!("I13: many places mail one address without end") {
-            return false;
-        }
-        mails.get(email).is_some_and(|mails| *mails >= i64::from(self.invites.per_address))
-    }
-
-    /// Refuses more invites than one person may send, or one place may have open. `there` are the
-    /// place's already.
-    pub(super) async fn within_limits(
-        &self,
-        tx: &mut Tx,
-        inviter: UserId,
-        new: usize,
-        there: i64,
-        now: Timestamp,
-    ) -> Result<()> {
-        if planted!("I13: no limits") {
-            return Ok(());
-        }
-        let new = i64::try_from(new).unwrap_or(i64::MAX);
-        if there.saturating_add(new) > i64::from(self.invites.pending) {
-            return Err(Error::TooMany { retry_after: InviteLimits::WINDOW });
-        }
-        let since = now.before(InviteLimits::WINDOW);
-        let (sent, first) = store::invites::sent_since(tx, inviter, since).await?;
-        if sent.saturating_add(new) > i64::from(self.invites.per_hour) {
-            let frees = first.unwrap_or(now).after(InviteLimits::WINDOW).since(now);
-            return Err(Error::TooMany { retry_after: frees.max(Duration::from_secs(1)) });
-        }
-        Ok(())
     }
 }
 
@@ -350,11 +324,15 @@ fn one_to_org(
             );
         }
     }
-    // An account whose address nobody has proved may be somebody else's: it has to be proved first. That one is
-    // disabled is not for those to know who invite; nobody logs in to it and claims the invite.
-    let proved = |account: &&Account| account.verified || planted!("I2: an address need not be proved");
-    let enabled = |account: &&Account| account.status == UserStatus::Enabled;
-    Ok(account.filter(proved).filter(enabled).map(|account| account.id))
+    Ok(account.filter(|account| answers(account)).map(|account| account.id))
+}
+
+/// Whether an invite may be this account's to answer. One whose address nobody has proved may be somebody else's:
+/// it has to be proved first. That one is disabled is not for those to know who invite; nobody logs in to it and
+/// claims the invite.
+fn answers(account: &Account) -> bool {
+    let proved = account.verified || planted!("I2: an address need not be proved");
+    proved && account.status == UserStatus::Enabled
 }
 
 fn too_often(lately: i64) -> bool {

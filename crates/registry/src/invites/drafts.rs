@@ -159,7 +159,11 @@ impl Registry {
 
 impl Built {
     /// One for each invite, in the organisation; one for each that sleeps, in its group.
-    pub(super) fn entries(&self, permit: &Permit<Administer, OrgId>) -> Vec<Entry> {
+    pub(super) fn entries(
+        &self,
+        permit: &Permit<Administer, OrgId>,
+        written_to: impl Fn(&Email) -> bool,
+    ) -> Vec<Entry> {
         let secrets: HashMap<Option<InviteId>, &Secret> =
             self.platforms.iter().map(|row| (row.org_invite, &row.secret)).collect();
         let invites = self.invites.values().flat_map(|invite| {
@@ -169,7 +173,11 @@ impl Built {
                     .made("role", invite.invitee_role)
                     .made("mode", invite.mode),
             );
-            let entry = written(entry, invite, secrets.get(&Some(invite.id)).copied());
+            let entry = if invite.invitee_email.as_ref().is_some_and(&written_to) {
+                written(entry, invite, secrets.get(&Some(invite.id)).copied())
+            } else {
+                entry
+            };
             let sleepers = invite.group_invites.iter().map(|offer| {
                 Entry::by(permit, "invite.created", Subject::invite(offer.id))
                     .in_group(offer.group_id)

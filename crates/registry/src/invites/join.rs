@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Invite, InviteState, letters, life::may_grant};
+use super::{Invite, InviteState, arrive::overtaken, letters, life::may_grant};
 use crate::{
     Registry,
-    access::{self, Via},
+    access::{self, SelfPermit, Via},
     actor::Call,
     clock::Timestamp,
     error::{Error, Result},
@@ -113,7 +113,7 @@ impl Registry {
             };
             store::users::insert(&mut tx, &permit, &user, &hash).await?;
             let mut entries = vec![Entry::about(permit.via(), "user.created", Subject::user(user.id))];
-            let invites = self.enter(&mut tx, &door, user.id, &orgs, &mut entries).await?;
+            let invites = self.enter(&mut tx, &door, user.id, None, &orgs, &mut entries).await?;
             let registered = Registered::In(Box::new(Joined { user, invites }));
             journal::commit(self, tx, call, entries, registered).await
         })?;
@@ -131,7 +131,12 @@ impl Registry {
         use_case!(self, call, |tx| {
             let orgs = self.lock_waiting(&mut tx, &door).await?;
             let permit = access::oneself(call, true)?;
-            lock::users(&mut tx, &[me]).await?;
+            // Who invited to groups is locked with whom it is about, all at once, by ascending id: some of these
+            // invites may wake below.
+            let asleep = store::invites::sleeping_for(&mut tx, &door.email).await?;
+            let sleepers = store::invites::sleepers_of(&mut tx, &asleep).await?;
+            let inviters = sleepers.iter().map(|sleeper| sleeper.inviter).chain([me]);
+            lock::users(&mut tx, &inviters.collect::<Vec<UserId>>()).await?;
             let user = store::users::get(&mut tx, &permit.account()).await?;
             if user.email != door.email && !planted!("I2: the secret is bound to no address") {
                 return Err(Error::NotFound);
@@ -142,7 +147,7 @@ impl Registry {
             }
             store::users::verify(&mut tx, &permit).await?;
             let mut entries = Vec::new();
-            let invites = self.enter(&mut tx, &door, me, &orgs, &mut entries).await?;
+            let invites = self.enter(&mut tx, &door, me, Some(&permit), &orgs, &mut entries).await?;
             journal::commit(self, tx, call, entries, Joined { user, invites }).await
         })
     }
@@ -171,18 +176,20 @@ impl Registry {
     async fn lock_waiting(&self, tx: &mut Tx, door: &Door) -> Result<Vec<OrgId>> {
         let orgs = store::invites::orgs_waiting_for(tx, &door.email).await?;
         lock::orgs(tx, &orgs, OrgLock::Change).await?;
-        let carried: Vec<InviteId> = door.org_invite.into_iter().collect();
-        let groups = store::invites::groups_asleep(tx, &carried).await?;
+        let asleep = store::invites::sleeping_for(tx, &door.email).await?;
+        let groups = store::invites::groups_asleep(tx, &asleep).await?;
         lock::groups(tx, &groups, lock::GroupLock::Members).await?;
         Ok(orgs)
     }
 
-    /// The person has come in: what waited for the address is theirs to answer.
+    /// The person has come in: what waited for the address is theirs to answer. Where they are in the organisation
+    /// already, by another way, its invites have been overtaken; `before` is theirs whose account is not new.
     async fn enter(
         &self,
         tx: &mut Tx,
         door: &Door,
         person: UserId,
+        before: Option<&SelfPermit>,
         locked: &[OrgId],
         entries: &mut Vec<Entry>,
     ) -> Result<Vec<InviteId>> {
@@ -193,10 +200,30 @@ impl Registry {
         let told = woken.iter().map(|(id, org)| {
             Entry::about(Via::Invitation, "invite.woken", Subject::invite(*id)).in_org(*org)
         });
-        let told = told.collect();
-        let woken: Vec<InviteId> = woken.into_iter().map(|(id, _)| id).collect();
-        entries.extend(letters::woken(tx, told, &woken, now).await?);
-        Ok(woken)
+        let told: Vec<Entry> = told.collect();
+        let mut awake = Vec::new();
+        let mut settled = Vec::new();
+        let mut inside = Vec::new();
+        if let Some(permit) = before {
+            let orgs: Vec<OrgId> = woken.iter().map(|(_, org)| *org).collect();
+            inside = store::org_memberships::among(tx, permit, &orgs).await?;
+            for org in &inside {
+                let theirs: Vec<InviteId> =
+                    woken.iter().filter(|(_, to)| to == org).map(|(id, _)| *id).collect();
+                let arrival = permit.arrival(*org);
+                let sleepers = store::invites::sleepers_of(tx, &theirs).await?;
+                let groups = self.wake(tx, &arrival, &sleepers, now).await?;
+                let up = groups.iter().filter(|entry| entry.action == "invite.woken");
+                awake.extend(up.map(|entry| InviteId::from(entry.subject.id)));
+                settled.extend(groups);
+                settled.extend(overtaken(tx, &arrival, &theirs).await?);
+            }
+        }
+        let open = woken.into_iter().filter(|(_, org)| !inside.contains(org));
+        let open: Vec<InviteId> = open.map(|(id, _)| id).collect();
+        entries.extend(letters::woken(tx, told, &open, now).await?);
+        entries.extend(settled);
+        Ok(open.into_iter().chain(awake).collect())
     }
 }
 

@@ -164,10 +164,7 @@ pub(crate) async fn delete_all_in(tx: &mut Tx, org: &Permit<Own, OrgId>) -> Resu
 async fn empty(tx: &mut Tx, id: GroupId) -> Result<()> {
     rows!(tx, sqlx::query("DELETE FROM things WHERE group_id = $1").bind(id))?;
     rows!(tx, sqlx::query("DELETE FROM profiles WHERE group_id = $1").bind(id))?;
-    rows!(tx, sqlx::query(
-        "DELETE FROM dormant_group_invites WHERE group_invite_id IN (SELECT id FROM group_invites WHERE group_id = $1)")
-        .bind(id))?;
-    rows!(tx, sqlx::query("DELETE FROM group_invites WHERE group_id = $1").bind(id))?;
+    super::invites::delete_of_group(tx, id).await?;
     rows!(tx, sqlx::query("DELETE FROM group_memberships WHERE group_id = $1").bind(id))?;
     rows!(tx, sqlx::query("DELETE FROM access_tokens WHERE group_id = $1").bind(id))?;
     rows!(tx, sqlx::query("DELETE FROM groups WHERE id = $1").bind(id))?;

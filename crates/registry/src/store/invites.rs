@@ -6,10 +6,10 @@ mod list;
 mod write;
 
 pub(crate) use end::{
-    carried_by, delete_of_org, due_in_group, due_in_org, end_groups, end_orgs, end_platforms, expire_own,
-    open_groups, other_pending, past_due, places_of_sent, revoke_sent,
+    carried_by, delete_of_group, delete_of_org, due_in_group, due_in_org, end_groups, end_orgs,
+    end_platforms, expire_own, open_groups, other_pending, past_due, places_of_sent, revoke_sent,
 };
-pub(crate) use limits::{mailed_to, sent_since};
+pub(crate) use limits::{count_sent, mailed_to, sent_since, sweep_sent};
 pub(crate) use list::{all_of, list, view, view_by_secret};
 pub(crate) use write::{
     NewOrgRow, NewPlatformRow, answer_group, answer_org, answer_platform, insert_groups, insert_links,
@@ -64,6 +64,13 @@ pub(crate) async fn door(conn: &mut Conn, secret: &Secret, now: Timestamp) -> Re
 pub(crate) async fn orgs_waiting_for(conn: &mut Conn, email: &Email) -> Result<Vec<OrgId>> {
     on!(conn, conn => sqlx::query_scalar(
         "SELECT DISTINCT o.org_id FROM platform_invites p JOIN org_invites o ON o.id = p.org_invite_id WHERE p.invitee_email = $1 AND p.state = 'pending'")
+        .bind(email.as_str()).fetch_all(conn))
+}
+
+/// The organisation invites that sleep for this address, past due or not.
+pub(crate) async fn sleeping_for(conn: &mut Conn, email: &Email) -> Result<Vec<InviteId>> {
+    on!(conn, conn => sqlx::query_scalar(
+        "SELECT o.id FROM platform_invites p JOIN org_invites o ON o.id = p.org_invite_id WHERE p.invitee_email = $1 AND p.state = 'pending' AND o.state = 'pending'")
         .bind(email.as_str()).fetch_all(conn))
 }
 

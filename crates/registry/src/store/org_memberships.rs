@@ -9,7 +9,10 @@ use super::{
     sql::{Arg, Sql},
 };
 use crate::{
-    access::{Action, Administer, Answer, ArrivalPermit, EndMemberships, InvitePermit, Permit, Role, View},
+    access::{
+        Action, Administer, Answer, ArrivalPermit, EndMemberships, InvitePermit, Permit, Role, SelfPermit,
+        View,
+    },
     actor::UserActor,
     error::Result,
     ids::{GroupId, InviteId, OrgId, UserId},
@@ -66,6 +69,14 @@ pub(crate) async fn insert(
     }
     sql.execute(tx).await?;
     Ok(())
+}
+
+/// Which of these organisations the person is a member of already.
+pub(crate) async fn among(conn: &mut Conn, permit: &SelfPermit, orgs: &[OrgId]) -> Result<Vec<OrgId>> {
+    let mut sql = Sql::new("SELECT org_id FROM org_memberships WHERE member_id = ");
+    sql.bind(Arg::Id(permit.user().uuid())).push(" AND org_id IN (");
+    sql.bind_all(orgs.iter().map(|id| Arg::Id(id.uuid()))).push(") ORDER BY org_id");
+    Ok(sql.fetch_all::<(OrgId,)>(conn).await?.into_iter().map(|(id,)| id).collect())
 }
 
 /// Whether the invitee is in the organisation already, with whatever role.

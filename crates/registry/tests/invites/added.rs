@@ -1,6 +1,6 @@
 //! Somebody is added to an organisation by hand while invites to it wait for them.
 
-use registry::{InviteMode, InviteState, MemberRef, NewMember, Role, RoleChange, text::Email};
+use registry::{InviteMode, InviteState, MemberRef, NewMember, Role, RoleChange, mail::Letter, text::Email};
 
 use crate::support::{
     engines,
@@ -32,8 +32,13 @@ async fn their_invites_end_and_the_groups_are_theirs_to_answer() {
             let before = (s.entries().await, mails(&s).await);
             add(&s, &[&s.gus], Role::Editor).await;
             assert_eq!(s.role_in_org(&s.gus).await, Some(Role::Editor), "as added, not as invited");
-            // The membership, the invite, two groups; of the invite's own mail nothing is left.
-            assert_eq!((s.entries().await, mails(&s).await), (before.0 + 4, before.1 - 1 + 2));
+            // The membership, the invite, two groups; of the invite's own mail nothing is left, and one mail
+            // tells of all groups.
+            assert_eq!((s.entries().await, mails(&s).await), (before.0 + 4, before.1 - 1));
+            let mails = s.claim_mails(1000).await.unwrap();
+            let letters: Vec<_> =
+                mails.iter().filter(|mail| mail.to == s.gus.email).map(|mail| &mail.letter).collect();
+            assert!(matches!(letters.as_slice(), [Letter::MemberAdded { waiting: 2, .. }]), "{letters:?}");
             assert_eq!(s.story(invite.id).await, ["invite.created", "invite.revoked"]);
             let last = s.trail(invite.id).await.pop().unwrap();
             assert_eq!((last.actor_id, last.via.as_str()), (Some(s.owner.id.uuid()), "membership"));
@@ -128,6 +133,13 @@ async fn what_sleeps_for_an_address_is_settled_if_it_is_known_to_be_theirs() {
                 assert_eq!([s.stored(invite.id).await, s.stored(asleep).await], ["pending", "pending"]);
                 assert_eq!(told(s.view_invite(&nora.call(), asleep).await), "NotFound");
                 s.view_invite_by_secret(&secret).await.unwrap();
+                // Once it is known to be theirs, nothing is left to accept but the groups.
+                let joined = s.claim_invite(&nora.call(), &secret).await.unwrap();
+                assert_eq!(joined.invites, [asleep]);
+                assert_eq!(s.story(invite.id).await, ["invite.created", "invite.woken", "invite.revoked"]);
+                assert_eq!(s.role_in(s.red, &nora).await, None);
+                s.accept_invite(&nora.call(), asleep).await.unwrap();
+                assert_eq!(s.role_in(s.red, &nora).await, Some(Role::Viewer));
             }
             audit(&s).await;
         }

@@ -10,7 +10,7 @@ use crate::support::{
     invites::{LIFE, audit, kind, made, nobody, scene, scene_with, sleeper, to_group, to_org},
     log_ins::{anonymous, email, json as object, password},
     orgs::told,
-    people::{PASSWORD, Person},
+    people::{PASSWORD, Person, log_in},
     settings,
 };
 
@@ -327,6 +327,40 @@ async fn without_mail_nobody_is_invited_whom_only_a_mail_would_bring_in() {
         let secret = s.known_secret(platform.id).await;
         silent.view_invite_by_secret(&secret).await.unwrap();
         silent.close().await;
+        audit(&s).await;
+    }
+}
+
+/// I2: a group's invite is no way to somebody who may not be who their address says; and what a group's admins
+/// cannot see otherwise, being refused does not tell them.
+#[tokio::test]
+async fn a_group_invites_nobody_whose_address_is_not_proved() {
+    for engine in engines() {
+        let s = scene_with(engine, |settings| settings.open_registration = true).await;
+        let metadata = object("{}");
+        s.register_user(&anonymous(), &nobody(), &password(PASSWORD), &metadata).await.unwrap();
+        let nora = log_in(&s, nobody()).await;
+        s.join(s.org, &nora, Role::Viewer).await;
+        let rows = s.rows().await;
+        assert_eq!(told(s.invite_to(&s.adam, s.red, &nora, Role::Viewer).await), "NotInOrg [0]");
+        assert_eq!(s.rows().await, rows);
+
+        let [yan, zoe] = [s.person("yan").await, s.person("zoe").await];
+        for person in [&yan, &zoe] {
+            s.join(s.org, person, Role::Viewer).await;
+        }
+        s.admit(s.red, &[(&yan, Role::Viewer)]).await;
+        s.invite_to(&s.adam, s.red, &zoe, Role::Viewer).await.unwrap();
+        for enabled in [true, false] {
+            if !enabled {
+                for person in [&s.max, &yan, &zoe] {
+                    s.disable_user(&s.root.call(), person.id).await.unwrap();
+                }
+                assert_eq!(told(s.invite_to(&s.adam, s.red, &s.max, Role::Viewer).await), "NotInOrg [0]");
+            }
+            assert_eq!(told(s.invite_to(&s.adam, s.red, &yan, Role::Viewer).await), "AlreadyMember [0]");
+            assert_eq!(told(s.invite_to(&s.adam, s.red, &zoe, Role::Viewer).await), "AlreadyInvited [0]");
+        }
         audit(&s).await;
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use registry::{
-    ConflictKind, Error, GroupId, InviteMode, Invited, NewGroupInvite, NewOrgInvite, Role, text::RedirectPath,
+    ConflictKind, Error, Expect, GroupId, InviteMode, Invited, NewGroupInvite, NewOrgInvite, Role,
+    text::RedirectPath,
 };
 
 use crate::support::{
@@ -167,8 +168,17 @@ async fn one_address_is_mailed_so_often_by_all_places() {
         // Six each: of whatever kind the next would be, by whomever, and whatever became of those before.
         s.clock.advance(Duration::from_secs(60));
         let often = "InvitedTooOften [0]";
-        assert_eq!(told(s.invite_to(&s.alma, s.red, &s.max, Role::Viewer).await), often);
         assert_eq!(told(s.create_org_invites(&call, places[0], &[new], false).await), often);
+        // Who has an account is invited all the same, but not by mail: nobody shuts others' invites out.
+        let mails = async || s.opened.database.number("SELECT count(*) FROM mails").await;
+        let before = mails().await;
+        let red = s.invite_to(&s.alma, s.red, &s.max, Role::Viewer).await.unwrap().id;
+        let to_max = [to_org(&s.max.email, &[], InviteMode::Ask)];
+        let far_off = s.create_org_invites(&call, places[0], &to_max, false).await.unwrap();
+        assert_eq!(mails().await, before);
+        for id in [red, crate::support::invites::made(far_off).id] {
+            s.decline_invite(&s.max.call(), id).await.unwrap();
+        }
         for invite in [green, blue, near] {
             assert_eq!(told(s.resend_invite(&s.adam.call(), invite).await), "InvitedTooOften []");
         }
@@ -177,6 +187,41 @@ async fn one_address_is_mailed_so_often_by_all_places() {
         s.clock.advance(HOUR);
         s.invite_to(&s.alma, s.red, &s.max, Role::Viewer).await.unwrap();
         s.resend_invite(&s.adam.call(), near).await.unwrap();
+        audit(&s).await;
+    }
+}
+
+/// I13: whoever deletes the place that was invited to is still known to have invited, and so is the address.
+#[tokio::test]
+async fn deleting_a_place_forgets_nothing() {
+    for engine in engines() {
+        let s = scene_with(engine, |settings| {
+            settings.invites.per_address = 6;
+            settings.invites.per_hour = 8;
+        })
+        .await;
+        let call = s.stranger.call();
+        let invite = async |to: &registry::text::Email| {
+            let org = s.org(&s.stranger).await;
+            let new = [to_org(to, &[], InviteMode::Ask)];
+            let outcome = s.create_org_invites(&call, org, &new, false).await;
+            s.delete_org(&call, org, &Expect::any()).await.unwrap();
+            outcome
+        };
+        for _ in 0..6 {
+            invite(&nobody()).await.unwrap();
+        }
+        assert_eq!(told(invite(&nobody()).await), "InvitedTooOften [0]");
+        for n in 0..2 {
+            invite(&email(&format!("guest{n}"))).await.unwrap();
+        }
+        assert_eq!(waits(invite(&email("guest2")).await), HOUR);
+        s.clock.advance(HOUR);
+        invite(&nobody()).await.unwrap();
+        let rows = async || s.opened.database.number("SELECT count(*) FROM invite_mails").await;
+        assert!(rows().await > 1);
+        s.sweep().await.unwrap();
+        assert_eq!(rows().await, 1, "for an hour, not longer");
         audit(&s).await;
     }
 }

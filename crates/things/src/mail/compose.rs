@@ -49,6 +49,8 @@ struct Facts<'a> {
     expires: Option<String>,
     /// Whether an account has to be made first.
     joining: bool,
+    /// How many invites to groups wait for an answer.
+    waiting: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -165,9 +167,13 @@ impl Composer {
         let facts = Facts { site: &self.site, to: to.as_str(), link: self.link("/"), ..Facts::default() };
         match letter {
             Letter::Invite(invite) => self.invite(facts, invite),
-            Letter::MemberAdded { place, role, by } => {
-                Facts { role: Some(role.as_str()), by: Some(by.as_str()), ..at(place, facts) }
-            }
+            Letter::MemberAdded { place, role, by, waiting } => Facts {
+                link: self.link(if *waiting > 0 { "/invitations" } else { "/" }),
+                role: Some(role.as_str()),
+                by: Some(by.as_str()),
+                waiting: *waiting,
+                ..at(place, facts)
+            },
             Letter::RoleChanged { place, before, role, by } => Facts {
                 role: Some(role.as_str()),
                 role_before: before.map(Role::as_str),
@@ -339,7 +345,7 @@ fn samples() -> Result<Vec<Letter>, Unfit> {
     for place in [group, itself] {
         let by = || by.clone();
         for role in Role::ALL {
-            letters.push(Letter::MemberAdded { place: place.clone(), role, by: by() });
+            letters.push(Letter::MemberAdded { place: place.clone(), role, by: by(), waiting: 0 });
             letters.push(Letter::RoleChanged { place: place.clone(), before: Some(role), role, by: by() });
         }
         letters.push(Letter::RoleChanged {
@@ -348,6 +354,10 @@ fn samples() -> Result<Vec<Letter>, Unfit> {
             role: Role::Viewer,
             by: by(),
         });
+        for waiting in [1, 2] {
+            let place = place.clone();
+            letters.push(Letter::MemberAdded { place, role: Role::Viewer, by: by(), waiting });
+        }
         letters.push(Letter::MemberRemoved { place: place.clone(), by: by() });
         letters.push(Letter::OwnershipReceived { place, by: by() });
     }
@@ -451,7 +461,7 @@ mod tests {
         let place = Place { org: hostile.to_owned(), groups: vec![hostile.to_owned()] };
         let by = Email::try_from("ada@example.com").unwrap();
         for letter in [
-            Letter::MemberAdded { place: place.clone(), role: Role::Viewer, by: by.clone() },
+            Letter::MemberAdded { place: place.clone(), role: Role::Viewer, by: by.clone(), waiting: 2 },
             Letter::MemberRemoved { place: place.clone(), by: by.clone() },
             Letter::GroupsInherited { place, by },
         ] {

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use uuid::Uuid;
+
 use super::{MOST_ROWS, ids};
 use crate::{
     access::{AccountPermit, Administer, Answer, ArrivalPermit, InvitePermit, Own, Permit},
@@ -11,7 +13,7 @@ use crate::{
     ids::{GroupId, InviteId, OrgId, UserId},
     invites::life::InviteState,
     store::{
-        Tx, rows,
+        Tx, mails, on, rows,
         sql::{Arg, Sql},
     },
     text::Email,
@@ -101,13 +103,41 @@ pub(crate) async fn end_platforms(
     Ok(ended.into_iter().map(|(id,)| id).collect())
 }
 
-/// The organisation goes, and its invites with it: also the platform's that led to it.
+/// The organisation goes, and its invites with it: also the platform's that led to it, and the mails that
+/// wait to be sent about them.
 pub(crate) async fn delete_of_org(tx: &mut Tx, permit: &Permit<Own, OrgId>) -> Result<()> {
+    // What has ended has no mail waiting, and one that was sent again by its platform invite tells of that.
+    let mailed: Vec<InviteId> = on!(tx, conn => sqlx::query_scalar(
+        "SELECT id FROM org_invites WHERE org_id = $1 AND state = 'pending' \
+         UNION ALL SELECT p.id FROM org_invites o JOIN platform_invites p ON p.org_invite_id = o.id WHERE o.org_id = $1 AND o.state = 'pending'")
+        .bind(permit.target()).fetch_all(conn))?;
+    withdraw_mails(tx, &mailed).await?;
     rows!(tx, sqlx::query(
         "DELETE FROM platform_invites WHERE org_invite_id IN (SELECT id FROM org_invites WHERE org_id = $1)")
         .bind(permit.target()))?;
     rows!(tx, sqlx::query("DELETE FROM org_invites WHERE org_id = $1").bind(permit.target()))?;
     Ok(())
+}
+
+/// The group goes, and its invites with it, asleep or not, and the mails that wait to be sent about them.
+// tidy: no permit, because the callers hold one for the group or its organisation.
+pub(crate) async fn delete_of_group(tx: &mut Tx, group: GroupId) -> Result<()> {
+    let mailed: Vec<InviteId> = on!(tx, conn => sqlx::query_scalar(
+        "SELECT id FROM group_invites WHERE group_id = $1 AND state = 'pending' AND invitee_id IS NOT NULL")
+        .bind(group).fetch_all(conn))?;
+    withdraw_mails(tx, &mailed).await?;
+    rows!(tx, sqlx::query(
+        "DELETE FROM dormant_group_invites WHERE group_invite_id IN (SELECT id FROM group_invites WHERE group_id = $1)")
+        .bind(group))?;
+    rows!(tx, sqlx::query("DELETE FROM group_invites WHERE group_id = $1").bind(group))?;
+    Ok(())
+}
+
+/// Nobody is told of an invite that no page and no request would find.
+// tidy: no permit, because it is the consequence of what callers hold one for.
+async fn withdraw_mails(tx: &mut Tx, invites: &[InviteId]) -> Result<()> {
+    let invites: Vec<Uuid> = invites.iter().map(|id| id.uuid()).collect();
+    mails::withdraw(tx, &invites).await
 }
 
 /// Which pending invites are past due: of organisations, of groups (those awake), of the platform that carry no
