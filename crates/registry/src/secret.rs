@@ -198,6 +198,12 @@ impl Verifier {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Digest([u8; 32]);
 
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(…)")
+    }
+}
+
 /// The installation's two keys: the pepper makes verifiers, the key-encryption key seals copies.
 /// They live outside the database; a dump without them names no key.
 pub struct Keyring {
