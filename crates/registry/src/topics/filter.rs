@@ -68,7 +68,13 @@ fn plain(text: &str) -> bool {
     (1..=MAX_BYTES).contains(&text.len()) && !text.contains('\0')
 }
 
-/// The levels, with `#` alone as `+/#`: a topic has at least one level, so that both match the same.
-fn levels(filter: &str) -> impl Iterator<Item = &str> {
-    (filter == "#").then_some("+").into_iter().chain(filter.split('/'))
+/// The levels, with `#` as `+/#`, and `/#` as `/+/#`: what would be above them is the empty topic, which is
+/// none, so that both match the same.
+fn levels(filter: &str) -> std::str::Split<'_, char> {
+    match filter {
+        "#" => "+/#",
+        "/#" => "/+/#",
+        filter => filter,
+    }
+    .split('/')
 }
