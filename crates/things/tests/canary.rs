@@ -246,6 +246,8 @@ async fn devices(server: &Running, watch: &mut Watch) {
                 &root.put(&format!("/things/{id}"), &json!({ "name": thing["name"], "key": own })).await,
             );
             assert_eq!(root.get(&format!("/things/{id}/key")).await.expect(200)["key"], own);
+            watch.quiet("a replaced key", &server.anonymous.post("/identify", &json!({ "key": key })).await);
+            watch.quiet("credentials", &root.get(&format!("/things/{id}/credentials")).await);
             watch.quiet("a wrong scheme", &server.client(&own).get("/groups").await);
         }
         // Conflicts and refusals with a key in them.
@@ -277,6 +279,10 @@ async fn devices(server: &Running, watch: &mut Watch) {
         let request = root.request(Method::POST, &path).header("content-type", "application/json").body(cut);
         watch.quiet("cut off", &request.reply().await);
     }
+    server.registry.write_activity().await.unwrap();
+    let failed = root.get("/failed-checks?limit=1000").await;
+    assert!(failed.expect(200)["total"].as_u64() > Some(0), "{failed:?}");
+    watch.quiet("failed checks", &failed);
     for list in ["/things?limit=1000", "/journal?limit=1000", "/openapi.json", "/health"] {
         watch.quiet(list, &root.get(list).await);
     }

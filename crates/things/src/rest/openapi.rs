@@ -120,9 +120,11 @@ fn complete(operation: &mut Operation, path: &str, method: &HttpMethod, one: boo
     }
     let tagged = returns_one(operation);
     let parameters = operation.parameters.get_or_insert_default();
+    if matches!(method, HttpMethod::Post) {
+        parameters.push(idempotency_key());
+    }
     match method {
-        HttpMethod::Post => parameters.push(idempotency_key()),
-        HttpMethod::Put | HttpMethod::Patch if tagged => {
+        HttpMethod::Post | HttpMethod::Put | HttpMethod::Patch if tagged => {
             parameters.push(header(
                 "If-Match",
                 "Change it only if it is still one of these versions, by their ETags.",

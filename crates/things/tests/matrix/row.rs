@@ -127,6 +127,9 @@ impl At {
         if row.operation.ends_with("/resend") {
             stage.server.clock.advance(registry::InviteLimits::RESEND_PAUSE);
         }
+        if row.operation.contains("/failed-checks") {
+            stage.fail_a_check().await;
+        }
         if row.operation == "POST /things/{id}/enable" {
             stage.disable_thing(place.thing).await;
         }

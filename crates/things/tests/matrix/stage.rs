@@ -9,6 +9,7 @@ use registry::{
     Actor, Call, GroupId, InviteId, InviteKind, InviteMode, Invited, MemberRef, NewGroupInvite, NewMember,
     NewOrg, NewOrgInvite, NewToken, OrgId, Password, PlatformRole, ProfileId, Role, Secret, ThingId, TokenId,
     UserId, Within,
+    credentials::{Asker, CredentialKind, Front},
     groups::NewGroup,
     mail::Letter,
     profiles::{NewProfile, ProfileConfig},
@@ -340,6 +341,15 @@ impl<'a> People<'a> {
 }
 
 impl<'a> Stage<'a> {
+    /// The home's thing shows its key as what it is not.
+    pub async fn fail_a_check(&self) {
+        let asker = Asker { front: Front::Http, source: None };
+        let registry = &self.server.registry;
+        let shown = registry.authenticate_device(CredentialKind::External, &self.thing_key, &asker).await;
+        assert!(matches!(shown, Err(registry::Error::NotFound)), "{shown:?}");
+        registry.write_activity().await.unwrap();
+    }
+
     /// Everybody, new, on a server where others may be already.
     pub async fn on(server: &'a Running) -> Self {
         let people = People::new(server).await;

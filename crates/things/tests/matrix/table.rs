@@ -124,6 +124,7 @@ fn cell(reply: &Reply, at: &At) -> String {
             ("keys", at.token.uuid()),
             ("invites", at.invite.uuid()),
             ("entries", at.place.group.uuid()),
+            ("failed_checks", at.place.thing.uuid()),
         ];
         let (list, id) = asked_about.iter().find(|(list, _)| body.get(list).is_some()).unwrap();
         if !body[list].to_string().contains(&id.to_string()) {
