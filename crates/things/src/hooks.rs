@@ -22,7 +22,6 @@ use axum::{Router, middleware};
 use registry::{
     Error, Secret, ThingId,
     credentials::{Asker, CredentialKind, Device, Front, Party},
-    secret::Prefix,
     topics::Act,
 };
 use tower_http::catch_panic::CatchPanicLayer;
@@ -128,9 +127,7 @@ impl Hooks {
         }
         let key = Secret::new(login.password);
         let source = Source::of(SocketAddr::new(login.source, 0));
-        if name.kind == CredentialKind::External || !key.is_well_formed(Prefix::ThingKey) {
-            self.app.limits.guess(source)?;
-        }
+        self.app.limits.guess(source, name.kind, &key)?;
         let asker = Asker { front: Front::Hook, source: Some(login.source) };
         let failed = |error| {
             // Whether it was one too many changes nothing now: the answer is no.

@@ -24,7 +24,7 @@ use crate::{
     error::{Error, Result},
     ids::{GroupId, OrgId, ProfileId, ThingId},
     json::JsonObject,
-    profiles::ProfileConfig,
+    profiles::{Handling, ProfileConfig},
     secret::{Digest, Prefix, Secret},
     store,
     things::ThingType,
@@ -81,7 +81,9 @@ pub struct Place {
     pub org: OrgId,
     /// How messages are read and where they go; `None` for nowhere.
     pub config: Option<ProfileConfig>,
-    /// How long the configuration is as text, in bytes.
+    /// The same as adapters read it, so that it is not taken apart for every device.
+    pub handling: Option<Handling>,
+    /// How long the configuration is as text, in bytes; and again, which is more than its parts are.
     pub(crate) bytes: u64,
 }
 
@@ -89,8 +91,10 @@ impl Place {
     /// A profile's row, read together with its group's.
     pub(crate) fn new(profile: ProfileId, group: GroupId, org: OrgId, config: Option<JsonObject>) -> Self {
         let config = config.map(ProfileConfig::stored);
-        let bytes = config.as_ref().map_or(0, |config| config.object().bytes() as u64);
-        Self { profile, group, org, config, bytes }
+        let handling = config.as_ref().map(ProfileConfig::handling);
+        // Twice: as it is, and as it is sent.
+        let bytes = config.as_ref().map_or(0, |config| 2 * config.object().bytes() as u64);
+        Self { profile, group, org, config, handling, bytes }
     }
 
     pub(super) fn marks(&self) -> [Mark; 2] {
@@ -324,7 +328,8 @@ impl Registry {
                 devices.from_memory.fetch_add(1, Ordering::Relaxed);
                 return Ok(Err(refusal));
             }
-            Found::Unknown => match self.look_up_in_time(digest, now).await? {
+            // Boxed, because it is large, and would be moved along with every answer from memory.
+            Found::Unknown => match Box::pin(self.look_up_in_time(digest, now)).await? {
                 Ok((held, place, valid_for)) => (held, place, valid_for, true),
                 Err(refusal) => return Ok(Err(refusal)),
             },
