@@ -13,6 +13,8 @@
 mod app;
 #[path = "support/smtp.rs"]
 mod smtp;
+#[path = "support/grpc.rs"]
+mod wire;
 
 use std::sync::{Arc, Mutex};
 
@@ -65,6 +67,15 @@ impl Watch {
         secret
     }
 
+    /// The same of gRPC.
+    fn quiet_rpc<T: std::fmt::Debug>(
+        &mut self,
+        occasion: &str,
+        answer: Result<tonic::Response<T>, tonic::Status>,
+    ) {
+        self.told.push((occasion.to_owned(), format!("{answer:?}")));
+    }
+
     /// An answer in which no secret may be.
     fn quiet(&mut self, occasion: &str, reply: &app::Reply) {
         self.told.push((occasion.to_owned(), format!("{:?} {}", reply.headers, reply.text)));
@@ -102,6 +113,7 @@ async fn no_secret_is_ever_told() {
         devices(&server, &mut watch).await;
         invites(&server, &mut watch).await;
         pages(&server, &mut watch).await;
+        rpcs(&server, &mut watch).await;
         faults(&server, &mut watch, engine).await;
         assert!(watch.secrets.len() >= 200, "{} secrets", watch.secrets.len());
 
@@ -276,6 +288,47 @@ async fn devices(server: &Running, watch: &mut Watch) {
         watch.quiet(&list, &root.get(&list).await);
     }
     watch.quiet("search", &root.post("/things/search", &json!({ "limit": 1000 })).await);
+}
+
+/// Keys and tokens come in by rpcs, and a key goes out.
+async fn rpcs(server: &Running, watch: &mut Watch) {
+    use wire::{
+        protomfx::{
+            OrgAccessReq, ThingId, ThingKey, Token, UserAccessReq, auth_service_client::AuthServiceClient,
+            things_service_client::ThingsServiceClient,
+        },
+        v1::{self, registry_client::RegistryClient},
+    };
+    let root = server.root().await;
+    watch.secrets.push(root.token().to_owned());
+    let (_, profile) = profile(&root).await;
+    let key = watch.secret("key by rpc");
+    let made =
+        root.post(&format!("/profiles/{profile}/things"), &json!([{ "name": "rpc", "key": key }])).await;
+    let id = made.expect(201)["things"][0]["id"].as_str().unwrap().to_owned();
+    let channel = wire::channel(server.grpc);
+    let mut things = ThingsServiceClient::new(channel.clone());
+    let revealed = things.get_key_by_thing_id(ThingId { value: id.clone() }).await.unwrap();
+    assert_eq!(revealed.into_inner().value, key);
+    for kind in ["internal", "external", "unknown"] {
+        for value in [key.clone(), watch.secret("unknown key by rpc")] {
+            let shown = ThingKey { value, r#type: kind.to_owned() };
+            watch.quiet_rpc("Identify", things.identify(shown.clone()).await);
+            watch.quiet_rpc("GetPubConfigByKey", things.get_pub_config_by_key(shown).await);
+        }
+    }
+    let mut registry = RegistryClient::new(channel.clone());
+    let credential = Some(v1::authenticate_request::Credential::Key(key));
+    let asked = v1::AuthenticateRequest { credential, source: "192.0.2.1".to_owned() };
+    watch.quiet_rpc("Authenticate", registry.authenticate(asked).await);
+    let mut auth = AuthServiceClient::new(channel);
+    for token in [root.token().to_owned(), watch.secret("token by rpc")] {
+        watch.quiet_rpc("auth Identify", auth.identify(Token { value: token.clone() }).await);
+        let asked = UserAccessReq { token: token.clone(), id: id.clone(), action: "x".to_owned() };
+        watch.quiet_rpc("CanUserAccessThing", things.can_user_access_thing(asked).await);
+        let asked = OrgAccessReq { org_id: id.clone(), token };
+        watch.quiet_rpc("GetGroupIDsByOrg", things.get_group_i_ds_by_org(asked).await);
+    }
 }
 
 /// Invites' secrets come in by paths, which are logged, measured and told apart by.

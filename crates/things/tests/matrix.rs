@@ -23,12 +23,16 @@ mod persona;
 mod row;
 #[path = "matrix/rows.rs"]
 mod rows;
+#[path = "matrix/rpcs.rs"]
+mod rpcs;
 #[path = "matrix/stage.rs"]
 mod stage;
 #[path = "matrix/table.rs"]
 mod table;
 #[path = "matrix/uniform.rs"]
 mod uniform;
+#[path = "support/grpc.rs"]
+mod wire;
 
 use std::collections::BTreeSet;
 
@@ -45,6 +49,21 @@ fn everybody_gets_what_they_have_a_right_to_and_nothing_else() {
         }
     }
     insta::assert_snapshot!("permissions", tables[0].1);
+}
+
+#[test]
+fn rpcs_answer_everybody_by_the_same_rights() {
+    let tables = on_every_engine(rpcs::table);
+    for (engine, table) in &tables {
+        assert_eq!(*table, tables[0].1, "{:?} and {engine:?} answer alike", tables[0].0);
+    }
+    insta::assert_snapshot!("rpcs", tables[0].1);
+}
+
+#[test]
+fn every_rpc_has_a_row() {
+    let tried: BTreeSet<&str> = rpcs::rpcs().iter().map(|rpc| rpc.path).collect();
+    assert_eq!(tried, things::grpc::METHODS.iter().copied().collect());
 }
 
 #[test]

@@ -23,7 +23,8 @@ const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_millis(900);
 
 async fn server() -> Running {
-    let limits = Limits { connections: 4, head: SHORT, idle: LONG, drain: Duration::from_secs(5) };
+    let limits =
+        Limits { connections: 4, streams: 100, head: SHORT, idle: LONG, drain: Duration::from_secs(5) };
     let options = Options { requests_per_second: None, body_timeout: SHORT, ..Options::default() };
     start_with(Engine::Sqlite, options, limits).await
 }

@@ -107,6 +107,7 @@ impl Server {
         command
             .env("THINGS_HTTP", address.to_string())
             .env("THINGS_METRICS", "off")
+            .env("THINGS_GRPC", "off")
             .env("THINGS_LOG", log)
             .env("THINGS_LIMITS_REQUESTS_PER_SECOND", "0")
             .env("THINGS_ADMIN_EMAIL", EMAIL)

@@ -37,7 +37,7 @@ impl Probe {
 
 /// The server as a whole, by no name, or one of its services.
 fn is_known(service: &str) -> bool {
-    let of = |method: &&str| method.trim_start_matches('/').split('/').next() == Some(service);
+    let of = |method: &str| method.trim_start_matches('/').split('/').next() == Some(service);
     service.is_empty() || METHODS.iter().any(|method| of(method))
 }
 

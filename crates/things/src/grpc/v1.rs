@@ -17,7 +17,7 @@ use super::{
     asker, call_of,
     contract::{
         self as wire, Action, authenticate_request::Credential, check_request::Object as Asked,
-        check_request::Subject, registry_server::Registry, watch_credentials_response::Event as Told,
+        check_request::Subject, registry_server::Registry,
     },
     id, request_id,
     status::told,
@@ -26,8 +26,10 @@ use crate::{App, serve::Stopping};
 
 /// How often a watcher is told that nothing has happened. They wait four times as long.
 const HEARTBEAT: Duration = Duration::from_millis(250);
-/// How many events wait for a watcher's connection before those behind it wait in the feed.
-const WAITING: usize = 64;
+/// How many messages wait for a watcher's connection before those behind them wait in the feed.
+const WAITING: usize = 16;
+/// How many ids one message has at most: clients read 4 MiB by default.
+const MAX_CHANGED: usize = 50_000;
 
 /// The service.
 pub(super) struct Contract {
@@ -176,10 +178,9 @@ type Sender = mpsc::Sender<Result<wire::WatchCredentialsResponse, Status>>;
 async fn feed(mut watch: Watch, send: Sender, mut stopping: Stopping) {
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut events = vec![Told::Reset(wire::Reset {})];
+    let mut messages = vec![reset()];
     loop {
-        for event in events.drain(..) {
-            let message = wire::WatchCredentialsResponse { event: Some(event) };
+        for message in messages.drain(..) {
             tokio::select! {
                 sent = send.send(Ok(message)) => if sent.is_err() { return },
                 () = stopping.wait() => return,
@@ -195,21 +196,36 @@ async fn feed(mut watch: Watch, send: Sender, mut stopping: Stopping) {
                 return;
             }
             () = send.closed() => return,
-            changed = watch.next() => match changed {
-                Some(changed) => events.extend(changed.iter().map(event)),
-                None => events.push(Told::Reset(wire::Reset {})),
+            ended = watch.next() => match ended {
+                Some(events) => messages = told_of(&events),
+                None => messages.push(reset()),
             },
-            _ = heartbeat.tick() => events.push(Told::Heartbeat(wire::Heartbeat {})),
+            _ = heartbeat.tick() => messages.push(wire::WatchCredentialsResponse::default()),
         }
     }
 }
 
-fn event(event: &Event) -> Told {
-    match event {
-        Event::Changed(id) => Told::Changed(wire::Changed { object_id: id.to_string() }),
-        Event::CredentialAdded => Told::CredentialAdded(wire::CredentialAdded {}),
-        Event::Everything => Told::Reset(wire::Reset {}),
-    }
+fn reset() -> wire::WatchCredentialsResponse {
+    wire::WatchCredentialsResponse { reset: true, ..Default::default() }
+}
+
+/// One message for what one commit ended, unless that is very much: a thousand of them would look like an
+/// attack to a client.
+fn told_of(events: &[Event]) -> Vec<wire::WatchCredentialsResponse> {
+    events
+        .chunks(MAX_CHANGED)
+        .map(|events| wire::WatchCredentialsResponse {
+            changed: events
+                .iter()
+                .filter_map(|event| match event {
+                    Event::Changed(id) => Some(id.to_string()),
+                    Event::CredentialAdded | Event::Everything => None,
+                })
+                .collect(),
+            credential_added: events.contains(&Event::CredentialAdded),
+            reset: events.contains(&Event::Everything),
+        })
+        .collect()
 }
 
 fn answer(device: &Device) -> wire::AuthenticateResponse {
