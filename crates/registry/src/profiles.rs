@@ -19,7 +19,7 @@ use crate::{
     version::{Expect, Version},
 };
 
-pub use config::ProfileConfig;
+pub use config::{Handling, ProfileConfig, Transformer};
 
 /// A profile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

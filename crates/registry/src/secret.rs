@@ -38,7 +38,7 @@ impl Secret {
         text.push_str(prefix.as_str());
         extend_randomly(&mut text, prefix.body_len())?;
         let check = checksum(&text);
-        text.push_str(&check);
+        text.extend(check);
         Ok(Self(text))
     }
 
@@ -47,7 +47,8 @@ impl Secret {
         self.0.len() == prefix.body_len() + CHECK_LEN
             && self.0.starts_with(prefix.as_str())
             && self.0.split_at_checked(prefix.body_len()).is_some_and(|(body, check)| {
-                body.bytes().skip(Prefix::LEN).all(|b| b.is_ascii_alphanumeric()) && checksum(body) == check
+                body.bytes().skip(Prefix::LEN).all(|b| b.is_ascii_alphanumeric())
+                    && check.chars().eq(checksum(body))
             })
     }
 
@@ -165,14 +166,14 @@ fn extend_randomly(text: &mut String, len: usize) -> Result<()> {
     Ok(())
 }
 
-fn checksum(text: &str) -> String {
+fn checksum(text: &str) -> [char; CHECK_LEN] {
     let mut rest = crc32fast::hash(text.as_bytes()) as usize;
-    let mut digits = [0usize; CHECK_LEN];
+    let mut digits = ['0'; CHECK_LEN];
     for digit in digits.iter_mut().rev() {
-        *digit = rest % 62;
+        *digit = base62(rest % 62);
         rest /= 62;
     }
-    digits.into_iter().map(base62).collect()
+    digits
 }
 
 /// Fills the buffer from the operating system's generator.

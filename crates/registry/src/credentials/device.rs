@@ -22,7 +22,7 @@ use crate::{
     clock::Timestamp,
     error::{Error, Result},
     ids::{GroupId, OrgId, ProfileId, ThingId},
-    profiles::ProfileConfig,
+    profiles::{Handling, ProfileConfig},
     secret::{Digest, Prefix, Secret},
     store,
     things::ThingType,
@@ -60,7 +60,9 @@ pub struct Place {
     pub org: OrgId,
     /// How messages are read and where they go; `None` for nowhere.
     pub config: Option<ProfileConfig>,
-    /// How long the configuration is as text, in bytes.
+    /// The same as adapters read it, so that it is not taken apart for every device.
+    pub handling: Option<Handling>,
+    /// How long the configuration is as text, in bytes; and again, which is more than its parts are.
     pub(crate) bytes: u64,
 }
 
@@ -250,7 +252,8 @@ impl Registry {
                 devices.from_memory.fetch_add(1, Ordering::Relaxed);
                 return Ok(Err(refusal));
             }
-            Found::Unknown => match self.look_up_in_time(digest, now).await? {
+            // Boxed, because it is large, and would be moved along with every answer from memory.
+            Found::Unknown => match Box::pin(self.look_up_in_time(digest, now)).await? {
                 Ok(found) => found,
                 Err(refusal) => return Ok(Err(refusal)),
             },

@@ -85,6 +85,68 @@ impl ProfileConfig {
     pub fn object(&self) -> &JsonObject {
         &self.0
     }
+
+    /// What adapters read of it. What is not of the kind that they expect is as good as absent.
+    pub fn handling(&self) -> Handling {
+        let mut members = self.0.members();
+        let flag = |name| members.get(name).and_then(Value::as_bool).unwrap_or(true);
+        let (write, webhook, rule) = (flag("write_enabled"), flag("webhook_enabled"), flag("rule_enabled"));
+        let transformer = match members.remove("transformer") {
+            Some(Value::Object(mut members)) => Some(Transformer {
+                data_filters: match members.remove("data_filters") {
+                    Some(Value::Array(filters)) => filters.into_iter().filter_map(text).collect(),
+                    _ => Vec::new(),
+                },
+                data_field: take(&mut members, "data_field"),
+                time_field: take(&mut members, "time_field"),
+                time_format: take(&mut members, "time_format"),
+                time_location: take(&mut members, "time_location"),
+            }),
+            _ => None,
+        };
+        Handling { content_type: take(&mut members, "content_type"), transformer, write, webhook, rule }
+    }
+}
+
+/// A configuration as adapters read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Handling {
+    /// Possibly empty.
+    pub content_type: String,
+    /// How messages are taken apart.
+    pub transformer: Option<Transformer>,
+    /// Whether messages go to the database.
+    pub write: bool,
+    /// Whether they go to webhooks.
+    pub webhook: bool,
+    /// Whether they go to rules.
+    pub rule: bool,
+}
+
+/// How messages are taken apart. What is not said is empty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transformer {
+    /// Which members are data.
+    pub data_filters: Vec<String>,
+    /// Where the data is.
+    pub data_field: String,
+    /// Where the time is.
+    pub time_field: String,
+    /// How the time is written.
+    pub time_format: String,
+    /// In which time zone, where that does not say.
+    pub time_location: String,
+}
+
+fn take(members: &mut Map<String, Value>, name: &str) -> String {
+    members.remove(name).and_then(text).unwrap_or_default()
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -57,7 +57,8 @@ pub(crate) async fn find(conn: &mut Conn, verifier: &Verifier) -> Result<Option<
                 profile: row.profile_id,
                 group: row.group_id,
                 org: row.org_id,
-                bytes: config.as_ref().map_or(0, |config| config.object().to_text().len() as u64),
+                bytes: config.as_ref().map_or(0, |config| 2 * config.object().bytes() as u64),
+                handling: config.as_ref().map(ProfileConfig::handling),
                 config,
             },
         })

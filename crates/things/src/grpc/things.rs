@@ -3,10 +3,9 @@
 use registry::{
     GroupId, ProfileId, Role, Secret, ThingId,
     credentials::{CredentialKind, Device},
-    profiles::ProfileConfig,
+    profiles::Handling,
     services::{Enrolment, MAX_IDS, Object},
 };
-use serde_json::{Map, Value};
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -59,7 +58,7 @@ impl ThingsService for Things {
         let device = self.device(&request).await?;
         Ok(Response::new(wire::PubConfigByKeyRes {
             publisher_id: device.thing.to_string(),
-            profile_config: device.place.config.as_ref().map(config),
+            profile_config: device.place.handling.as_ref().map(config),
         }))
     }
 
@@ -70,7 +69,7 @@ impl ThingsService for Things {
     async fn get_config_by_thing(&self, request: Request<wire::ThingId>) -> Answer<wire::ConfigByThingRes> {
         let thing: ThingId = id("thing", &request.get_ref().value)?;
         let found = self.0.registry.config_of_thing(thing).await.map_err(told)?;
-        Ok(Response::new(wire::ConfigByThingRes { config: found.as_ref().map(config) }))
+        Ok(Response::new(wire::ConfigByThingRes { config: found.map(|found| config(&found.handling())) }))
     }
 
     async fn get_config_by_thing_id(
@@ -234,40 +233,20 @@ fn bounded<T: ToString>(ids: &[T], what: &str) -> Result<Vec<String>, Status> {
     Ok(ids.iter().map(ToString::to_string).collect())
 }
 
-/// A configuration as adapters read it. What is not of the kind they expect is as good as absent.
-fn config(config: &ProfileConfig) -> wire::Config {
-    let mut members = config.object().members();
-    let flag = |name| members.get(name).and_then(Value::as_bool).unwrap_or(true);
-    let (write, webhook, rule) = (flag("write_enabled"), flag("webhook_enabled"), flag("rule_enabled"));
-    let transformer = match members.remove("transformer") {
-        Some(Value::Object(mut members)) => Some(wire::Transformer {
-            data_filters: match members.remove("data_filters") {
-                Some(Value::Array(filters)) => filters.into_iter().filter_map(text).collect(),
-                _ => Vec::new(),
-            },
-            data_field: take(&mut members, "data_field"),
-            time_field: take(&mut members, "time_field"),
-            time_format: take(&mut members, "time_format"),
-            time_location: take(&mut members, "time_location"),
-        }),
-        _ => None,
-    };
+/// A configuration as adapters read it.
+fn config(handling: &Handling) -> wire::Config {
+    let transformer = handling.transformer.as_ref().map(|transformer| wire::Transformer {
+        data_filters: transformer.data_filters.clone(),
+        data_field: transformer.data_field.clone(),
+        time_field: transformer.time_field.clone(),
+        time_format: transformer.time_format.clone(),
+        time_location: transformer.time_location.clone(),
+    });
     wire::Config {
-        content_type: take(&mut members, "content_type"),
+        content_type: handling.content_type.clone(),
         transformer,
-        write_enabled: write,
-        webhook_enabled: webhook,
-        rule_enabled: rule,
-    }
-}
-
-fn take(members: &mut Map<String, Value>, name: &str) -> String {
-    members.remove(name).and_then(text).unwrap_or_default()
-}
-
-fn text(value: Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text),
-        _ => None,
+        write_enabled: handling.write,
+        webhook_enabled: handling.webhook,
+        rule_enabled: handling.rule,
     }
 }
