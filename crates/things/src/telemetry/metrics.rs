@@ -1,7 +1,12 @@
 //! Metrics, in the form Prometheus reads. Labels are closed sets: matched routes, methods, classes of
 //! status; never an id, a name or anything else a client chooses.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+    time::Duration,
+};
 
 use axum::http::{Method, StatusCode};
 use prometheus_client::{
@@ -23,6 +28,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<Request, Counter>,
     durations: Family<Route, Histogram, fn() -> Histogram>,
+    seen: RwLock<HashMap<String, Arc<Seen>>>,
     /// Open connections.
     pub connections: Gauge,
     rpcs: Family<Rpc, Counter>,
@@ -95,6 +101,16 @@ struct Request {
     method: Verb,
     route: String,
     status: Class,
+}
+
+/// The counters of one route, so that a request need not put together their labels to find them.
+#[derive(Default)]
+struct Seen([OnceLock<Counts>; 6]);
+
+/// Those of one of its methods: durations, and answers by the first digit of their status.
+struct Counts {
+    took: Histogram,
+    answers: [OnceLock<Counter>; 6],
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -194,7 +210,17 @@ impl Default for Metrics {
             "Which program this is",
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { registry, requests, durations, connections, rpcs, rpc_durations, grpc_connections, mail }
+        Self {
+            registry,
+            requests,
+            durations,
+            seen: RwLock::default(),
+            connections,
+            rpcs,
+            rpc_durations,
+            grpc_connections,
+            mail,
+        }
     }
 }
 
@@ -229,10 +255,26 @@ impl Metrics {
 
     /// Counts an answered request.
     pub(crate) fn request(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
-        let (method, route) = (Verb::from(method), route.to_owned());
-        let labels = Route { method, route: route.clone() };
-        self.durations.get_or_create(&labels).observe(took.as_secs_f64());
-        self.requests.get_or_create(&Request { method, route, status: Class(status.as_u16() / 100) }).inc();
+        let (method, class) = (Verb::from(method), status.as_u16() / 100);
+        let seen = self.seen(route);
+        // Always there: six methods, and six digits that a status can begin with.
+        let Some(counts) = seen.0.get(method as usize) else { return };
+        let counts = counts.get_or_init(|| {
+            let labels = Route { method, route: route.to_owned() };
+            Counts { took: self.durations.get_or_create(&labels).clone(), answers: Default::default() }
+        });
+        counts.took.observe(took.as_secs_f64());
+        let Some(answers) = counts.answers.get(usize::from(class)) else { return };
+        let labels = || Request { method, route: route.to_owned(), status: Class(class) };
+        answers.get_or_init(|| self.requests.get_or_create(&labels()).clone()).inc();
+    }
+
+    fn seen(&self, route: &str) -> Arc<Seen> {
+        if let Some(seen) = self.seen.read().unwrap_or_else(PoisonError::into_inner).get(route) {
+            return Arc::clone(seen);
+        }
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(seen.entry(route.to_owned()).or_default())
     }
 
     /// Counts an answered rpc.
