@@ -63,6 +63,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
     let mut connection = pin!(builder.serve_connection(io, service));
     tokio::select! {
+        // In this order, so that not every look draws a random number for another one.
+        biased;
         done = &mut connection => return done,
         () = activity.overdue(&server.limits) => {}
         () = stopping.wait() => {}
