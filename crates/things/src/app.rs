@@ -7,6 +7,7 @@ use registry::{Ids, Registry, Secret};
 use crate::{
     health::Health,
     limits::{RateLimits, bodies::BodyRoom},
+    rest::edge::RequestIds,
     telemetry::Metrics,
 };
 
@@ -29,7 +30,7 @@ pub struct Parts {
     /// Whether all is well.
     pub(crate) health: Health,
     /// Where request ids come from.
-    pub(crate) ids: Ids,
+    pub(crate) request_ids: RequestIds,
 }
 
 /// What the configuration says to the fronts.
@@ -78,6 +79,7 @@ impl App {
     pub fn new(registry: Arc<Registry>, options: Options) -> Self {
         let limits = RateLimits::new(&options);
         let metrics = Metrics::default().with(&registry);
+        let request_ids = RequestIds::new(&Ids::default(), registry.clock().now());
         Self(Arc::new(Parts {
             registry,
             options,
@@ -85,7 +87,7 @@ impl App {
             bodies: BodyRoom::default(),
             metrics,
             health: Health::default(),
-            ids: Ids::default(),
+            request_ids,
         }))
     }
 }

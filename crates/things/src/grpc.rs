@@ -15,13 +15,12 @@ pub(crate) mod wire;
 
 use std::{net::IpAddr, str::FromStr};
 
-use axum::{Router, middleware};
+use axum::Router;
 use registry::{
     Actor, Call, Error, Secret,
     credentials::{Asker, Front},
 };
 use tonic::{Request, Status};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     App,
@@ -66,15 +65,7 @@ pub fn router(app: App, stopping: &Stopping) -> Router {
         (Ok(v1), Ok(v1alpha)) => drop(routes.add_service(v1).add_service(v1alpha)),
         (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "there is no reflection"),
     }
-    routes
-        .routes()
-        .prepare()
-        .into_axum_router()
-        .layer(CatchPanicLayer::custom(|_| {
-            // The panic itself is in the log.
-            told(Error::internal("a panic")).into_http::<axum::body::Body>()
-        }))
-        .layer(middleware::from_fn_with_state(app, edge::edge))
+    edge::around(app, routes.routes().prepare().into_axum_router())
 }
 
 /// Under which id a request is logged and journalled.

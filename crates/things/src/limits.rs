@@ -1,17 +1,21 @@
 //! Who has asked how often: one bucket per person, one per source network for those without a token.
 
 pub(crate) mod bodies;
+pub(crate) mod time;
 
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use governor::{Quota, RateLimiter, clock::Clock as _};
-use registry::{Actor, Error, UserId};
+use registry::{Actor, Error, Secret, UserId, credentials::CredentialKind, secret::Prefix};
 
 use crate::app::Options;
 
@@ -66,6 +70,8 @@ pub struct RateLimits {
     key_failures: Buckets<Source>,
     /// Networks that failed too often, and until when nothing guessable is looked up for them.
     held: Mutex<HashMap<Source, Instant>>,
+    /// Whether there are any.
+    holding: AtomicBool,
 }
 
 impl RateLimits {
@@ -79,6 +85,7 @@ impl RateLimits {
             requests: quota.map(RateLimiter::keyed),
             key_failures: RateLimiter::keyed(Quota::per_second(KEY_FAILURES)),
             held: Mutex::default(),
+            holding: AtomicBool::new(false),
         }
     }
 
@@ -95,16 +102,26 @@ impl RateLimits {
             let mut held = self.held();
             held.retain(|_, until| *until > Instant::now());
             held.insert(source, until);
+            self.holding.store(true, Ordering::Relaxed);
         })
     }
 
-    /// Whether a key that could have been guessed may be looked up for this network now: not for a
-    /// second after too many failures. A generated key cannot be guessed and is not asked about.
-    pub(crate) fn guess(&self, source: Source) -> Result<(), Error> {
-        let left = self.held().get(&source).map(|until| until.saturating_duration_since(Instant::now()));
-        match left {
-            Some(left) if !left.is_zero() => Err(Error::TooMany { retry_after: left }),
-            _ => Ok(()),
+    /// Whether this key may be looked up for this network now: for a second after too many failures only one
+    /// that cannot have been guessed, a generated one.
+    pub(crate) fn guess(&self, source: Source, kind: CredentialKind, key: &Secret) -> Result<(), Error> {
+        // Nobody is held on most days.
+        if !self.holding.load(Ordering::Relaxed)
+            || (kind == CredentialKind::Internal && key.is_well_formed(Prefix::ThingKey))
+        {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let mut held = self.held();
+        held.retain(|_, until| *until > now);
+        self.holding.store(!held.is_empty(), Ordering::Relaxed);
+        match held.get(&source) {
+            Some(until) => Err(Error::TooMany { retry_after: *until - now }),
+            None => Ok(()),
         }
     }
 

@@ -55,6 +55,10 @@ use crate::{App, pages};
 
 /// All routes, with what they answer.
 fn routes() -> OpenApiRouter<App> {
+    within_layers().merge(devices::direct())
+}
+
+fn within_layers() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(sessions::routes())
         .merge(passwords::routes())
@@ -74,9 +78,11 @@ fn routes() -> OpenApiRouter<App> {
 
 /// The whole HTTP API, and the pages beside it.
 pub fn router(app: App) -> Router {
-    let (router, _) = routes().split_for_parts();
+    let (router, _) = within_layers().split_for_parts();
     let pages = pages::routes(&app);
-    layered(router.merge(docs::routes()).merge(pages), app)
+    let layered = layered(router.merge(docs::routes()).merge(pages), app.clone());
+    let (direct, _) = devices::direct().split_for_parts();
+    direct.method_not_allowed_fallback(devices::not_directly).fallback_service(layered).with_state(app)
 }
 
 /// What every route goes through, from the inside out.

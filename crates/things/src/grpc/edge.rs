@@ -1,20 +1,25 @@
 //! The outermost layer of the port: gives each request its id, asks whether it may come in, bounds its time,
 //! and on the way out writes the log and the metrics.
 
-use std::{error::Error as StdError, time::Instant};
+use std::{collections::HashSet, error::Error as StdError, sync::LazyLock, time::Instant};
 
 use axum::{
+    Router,
     extract::{Request, State},
-    http::HeaderValue,
-    middleware::Next,
     response::Response,
 };
+use registry::Error;
 use tonic::{Code, Status};
+use tower::ServiceExt;
 
-use super::{METHODS, guard, status::name};
+use super::{
+    METHODS, guard,
+    status::{name, told},
+};
 use crate::{
     App,
-    rest::edge::{RequestId, X_REQUEST_ID},
+    limits::time::within,
+    rest::edge::{RequestId, X_REQUEST_ID, caught},
 };
 
 /// Methods that are not ours but have a name in metrics.
@@ -26,33 +31,37 @@ const STANDARD: [&str; 4] = [
 ];
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
-/// The layer.
-pub(super) async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Response {
+/// What can be asked, for metrics: whatever a client makes up is no label.
+static KNOWN: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| METHODS.iter().chain(&STANDARD).copied().collect());
+
+/// The routes within it. A handler before them rather than a layer around each: brokers ask thousands of times
+/// a second, and layers would be a good part of what that costs.
+pub(super) fn around(app: App, routes: Router) -> Router {
+    Router::new().fallback(edge).with_state((app, routes))
+}
+
+async fn edge(State((app, routes)): State<(App, Router)>, mut request: Request) -> Response {
     let started = Instant::now();
     let id = RequestId::of(request.headers(), &app);
     request.extensions_mut().insert(id.clone());
-    let path = request.uri().path();
-    // Whatever a client makes up is no label.
-    let method = METHODS.iter().chain(&STANDARD).find(|known| **known == path).copied().unwrap_or("other");
+    let method = KNOWN.get(request.uri().path()).copied().unwrap_or("other");
     // Probes have no token, and learn nothing but whether all is well.
     let admitted = match method {
         HEALTH => Ok(()),
         _ => guard::admit(app.options.grpc_token.as_ref(), request.headers()),
     };
-    let response = match admitted {
+    let mut response = match admitted {
         // The head of a stream's answer is there at once; the rest of it may take for ever.
-        Ok(()) => {
-            tokio::time::timeout(app.options.body_timeout, next.run(request)).await.unwrap_or_else(|_| {
-                Status::deadline_exceeded("the request did not arrive or was not answered in time")
-                    .into_http()
-            })
-        }
+        Ok(()) => match within(app.options.body_timeout, caught(routes.oneshot(request))).await {
+            Some(Some(Ok(response))) => response,
+            Some(None) => told(Error::internal("the request's code panicked")).into_http(),
+            None => Status::deadline_exceeded("the request did not arrive or was not answered in time")
+                .into_http(),
+        },
         Err(status) => status.into_http(),
     };
-    let mut response = response;
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        response.headers_mut().insert(X_REQUEST_ID, value);
-    }
+    response.headers_mut().insert(X_REQUEST_ID, id.header());
     // Without one it is a success, or a stream whose end is not known yet.
     let code =
         response.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));

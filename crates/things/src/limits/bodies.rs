@@ -41,6 +41,9 @@ impl BodyRoom {
     pub(crate) async fn take(&self, known: bool, bytes: usize) -> Result<Room, Error> {
         let part = if known { &self.known } else { &self.unknown };
         let bytes = u32::try_from(bytes).map_err(Error::internal)?;
+        if let Ok(room) = Arc::clone(part).try_acquire_many_owned(bytes) {
+            return Ok(Room(room));
+        }
         let room = Arc::clone(part).acquire_many_owned(bytes);
         match tokio::time::timeout(LONGEST_WAIT, room).await {
             Ok(Ok(room)) => Ok(Room(room)),

@@ -12,7 +12,11 @@ use registry::Error;
 use serde::de::DeserializeOwned;
 
 use super::{Problem, problem, wording};
-use crate::{App, auth::Identity, limits::bodies::Room};
+use crate::{
+    App,
+    auth::Identity,
+    limits::{bodies::Room, time::within},
+};
 
 /// The largest body, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -56,9 +60,37 @@ impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
     }
 }
 
+/// The JSON body of a request that nobody has been identified for, with the room that it takes, to be held
+/// until the answer is there.
+pub(crate) async fn anonymous_json<T: DeserializeOwned>(
+    request: Request,
+    app: &App,
+) -> Result<(T, Option<Room>), Problem> {
+    let (parts, body) = request.into_parts();
+    is_json(&parts.headers)?;
+    let (bytes, room) = take(&parts.headers, body, app, false, true).await?;
+    Ok((parse(&bytes)?, room))
+}
+
 /// Reads a whole body, as far as it is within the limits of size and time, and there is room for it.
 pub(crate) async fn read(parts: &Parts, body: Body, app: &App) -> Result<Bytes, Problem> {
     let known = matches!(parts.extensions.get::<Identity>(), Some(Identity::User(_)));
+    let held = parts.extensions.get::<HeldRoom>().cloned().unwrap_or_default();
+    // One that is read again, to recognise a repetition, has its room already.
+    let (bytes, room) = take(&parts.headers, body, app, known, held.0.get().is_none()).await?;
+    if let Some(room) = room {
+        let _ = held.0.set(room);
+    }
+    Ok(bytes)
+}
+
+async fn take(
+    headers: &HeaderMap,
+    body: Body,
+    app: &App,
+    known: bool,
+    needs_room: bool,
+) -> Result<(Bytes, Option<Room>), Problem> {
     let most = if known { MAX_BODY } else { MAX_UNKNOWN_BODY };
     let too_large = || {
         let detail = match known {
@@ -67,27 +99,24 @@ pub(crate) async fn read(parts: &Parts, body: Body, app: &App) -> Result<Bytes, 
         };
         Problem::new(&problem::kinds::TOO_LARGE, detail)
     };
-    let announced = parts
-        .headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > most as u64) {
         return Err(too_large());
     }
     // A body whose length is not told may become as long as any.
     let expected = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
     let expected = expected.map_or(most, |length| length.min(most));
-    let held = parts.extensions.get::<HeldRoom>().cloned().unwrap_or_default();
-    // One that is read again, to recognise a repetition, has its room already.
-    if expected > 0 && held.0.get().is_none() {
-        let _ = held.0.set(app.bodies.take(known, expected).await?);
-    }
+    let room = match expected > 0 && needs_room {
+        true => Some(app.bodies.take(known, expected).await?),
+        false => None,
+    };
     let reading = Limited::new(body, most).collect();
-    match tokio::time::timeout(app.options.body_timeout, reading).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Error::invalid("body", "broke off before its end").into()),
-        Err(_) => Err(Problem::new(
+    match within(app.options.body_timeout, reading).await {
+        Some(Ok(collected)) => Ok((collected.to_bytes(), room)),
+        Some(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Some(Err(_)) => Err(Error::invalid("body", "broke off before its end").into()),
+        None => Err(Problem::new(
             &problem::kinds::TIMEOUT,
             format!("the body did not arrive within {} seconds", app.options.body_timeout.as_secs()),
         )),
@@ -109,6 +138,10 @@ fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Where in it one is, is followed only if there is a mistake to tell the place of.
+    if let Ok(value) = serde_json::from_slice(bytes) {
+        return Ok(value);
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| wording::of_json(&error.path().clone(), error.inner()))?;

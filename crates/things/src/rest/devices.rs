@@ -1,17 +1,32 @@
 //! What devices and brokers ask: which thing a key names, and what a thing may read of itself.
 
-use axum::{Json as Out, extract::State};
-use registry::{Call, Error, Secret, credentials::CredentialKind, secret::Prefix};
+use axum::{
+    Json as Out,
+    extract::{Request, State},
+    http::Method,
+    response::{IntoResponse, Response},
+};
+use registry::{Call, Error, Secret, credentials::CredentialKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{Peer, body::Json, check::Check, extract::DeviceKey, problem::Answer};
+use super::{Peer, body, check::Check, edge, extract::DeviceKey, problem::Answer, unknown_method};
 use crate::{App, limits::Source};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(identify)).routes(routes!(own_metadata))
+    OpenApiRouter::new().routes(routes!(own_metadata))
+}
+
+/// What stands outside of the layers: see [`edge::directly`].
+pub(super) fn direct() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(identify))
+}
+
+/// The same path, asked by another method.
+pub(super) async fn not_directly(State(app): State<App>, method: Method, request: Request) -> Response {
+    edge::directly(&app, request, async |_| Err(unknown_method(method).await)).await
 }
 
 /// A key, and of which kind.
@@ -47,11 +62,13 @@ struct Identified {
 /// Open to whoever holds the key. Every failure is one and the same 404, and too many of them from one
 /// network are answered 429 for a moment.
 #[utoipa::path(post, path = "/identify", tag = "Devices", request_body = PresentedKey, security(()), responses((status = 200, body = Identified)))]
-async fn identify(
-    State(app): State<App>,
-    peer: Peer,
-    Json(body): Json<PresentedKey>,
-) -> Answer<Out<Identified>> {
+async fn identify(State(app): State<App>, request: Request) -> Response {
+    edge::directly(&app, request, |request| whose(&app, request)).await
+}
+
+async fn whose(app: &App, request: Request) -> Answer {
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+    let (body, _room) = body::anonymous_json::<PresentedKey>(request, app).await?;
     let (kind, key) = Check::one(|check| {
         let kind = match body.kind.as_deref().filter(|kind| !kind.is_empty()) {
             None => Some(CredentialKind::Internal),
@@ -62,12 +79,10 @@ async fn identify(
         }
         Some((kind?, Secret::new(body.key?)))
     })?;
-    if kind == CredentialKind::External || !key.is_well_formed(Prefix::ThingKey) {
-        app.limits.guess(peer.source())?;
-    }
+    app.limits.guess(peer.source(), kind, &key)?;
     match app.registry.authenticate_device(kind, &key, &peer.asker()).await {
-        Ok(device) => Ok(Out(Identified { id: device.thing.uuid() })),
-        Err(error) => Err(failed(&app, peer.source(), error)),
+        Ok(device) => Ok(Out(Identified { id: device.thing.uuid() }).into_response()),
+        Err(error) => Err(failed(app, peer.source(), error)),
     }
 }
 
@@ -91,13 +106,11 @@ struct OwnMetadata {
 /// View the metadata of the thing whose key is presented
 #[utoipa::path(get, path = "/metadata", tag = "Devices", security(("thing" = [])), responses((status = 200, body = OwnMetadata)))]
 async fn own_metadata(State(app): State<App>, peer: Peer, key: DeviceKey) -> Answer<Out<OwnMetadata>> {
-    if !matches!(&key, DeviceKey::Key(key) if key.is_well_formed(Prefix::ThingKey)) {
-        app.limits.guess(peer.source())?;
-    }
     let (kind, secret) = match &key {
         DeviceKey::Key(key) => (CredentialKind::Internal, key),
         DeviceKey::External(key) => (CredentialKind::External, key),
     };
+    app.limits.guess(peer.source(), kind, secret)?;
     let found = app.registry.authenticate_thing(kind, secret, &peer.asker()).await;
     let actor = found.map_err(|error| failed(&app, peer.source(), error).for_things())?;
     let metadata = app.registry.own_metadata(&Call::new(actor, "")).await?;
