@@ -27,8 +27,12 @@ use super::Limits;
 const NONE: u64 = u64::MAX;
 
 /// What a connection does, in milliseconds since its start.
+///
+/// Traffic only leaves a mark: whoever looks whether the connection is overdue turns it into a time. Reading the
+/// clock for every piece of every request would cost more than all else here.
 pub(super) struct Activity {
     start: Instant,
+    moved: AtomicBool,
     last: AtomicU64,
     head_since: AtomicU64,
     running: AtomicUsize,
@@ -40,6 +44,7 @@ impl Activity {
     pub(super) fn new() -> Self {
         Self {
             start: Instant::now(),
+            moved: AtomicBool::new(false),
             last: AtomicU64::new(0),
             // The first request is due from the start.
             head_since: AtomicU64::new(0),
@@ -61,20 +66,24 @@ impl Activity {
     }
 
     fn read(&self) {
-        let now = self.now();
-        self.last.store(now, Relaxed);
-        if self.running.load(Relaxed) == 0 && !self.multiplexed.load(Relaxed) {
-            let _ = self.head_since.compare_exchange(NONE, now, Relaxed, Relaxed);
+        self.moved.store(true, Relaxed);
+        let between = self.running.load(Relaxed) == 0 && !self.multiplexed.load(Relaxed);
+        if between && self.head_since.load(Relaxed) == NONE {
+            let _ = self.head_since.compare_exchange(NONE, self.now(), Relaxed, Relaxed);
         }
     }
 
     fn written(&self) {
-        self.last.store(self.now(), Relaxed);
+        self.moved.store(true, Relaxed);
     }
 
-    /// Returns when the connection has waited too long.
+    /// Returns when the connection has waited too long: for the time that idle ones may, and up to as long again
+    /// as heads may take, because that is how often it looks.
     pub(super) async fn overdue(&self, limits: &Limits) {
         loop {
+            if self.moved.swap(false, Relaxed) {
+                self.last.store(self.now(), Relaxed);
+            }
             let millis = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(NONE);
             let due = if self.running.load(Relaxed) > 0 {
                 self.now() + millis(limits.idle)
