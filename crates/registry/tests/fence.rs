@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "also outside of the functions marked as tests")]
 
 #[path = "../src/credentials/fence.rs"]
+#[expect(dead_code, reason = "the registry uses all of it")]
 mod fence;
 
 use std::collections::HashMap;

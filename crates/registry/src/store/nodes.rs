@@ -120,6 +120,7 @@ impl Feed {
     }
 
     /// Tells the others that this node lives, and what it has heard of.
+    // tidy: no permit, because a process tells of itself.
     pub(crate) async fn tell(&mut self, heard: Option<&Heard>) -> Result<()> {
         sqlx::query(
             "INSERT INTO nodes (id, seen, keeps_ms, lease_until) \
@@ -137,6 +138,7 @@ impl Feed {
     }
 
     /// Removes what is over: old revocations, and nodes that went without a word.
+    // tidy: no permit, because the program tidies up after itself.
     pub(crate) async fn tidy(&mut self) -> Result<()> {
         let kept_ms = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
         for sql in [
@@ -149,6 +151,7 @@ impl Feed {
     }
 
     /// Says goodbye, so that nobody waits for this node.
+    // tidy: no permit, because a process tells of itself.
     pub(crate) async fn leave(&mut self) -> Result<()> {
         sqlx::query("DELETE FROM nodes WHERE id = $1")
             .bind(self.node)

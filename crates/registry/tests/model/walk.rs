@@ -154,7 +154,8 @@ impl Side {
                     Scope::Profile(id) => things::Scope::Profile(profile(id)),
                 };
                 let external_key = list.external.map(|key| text(self.secret(key).expose()));
-                let filter = ThingFilter { scope, name, metadata, kind: list.kind, external_key };
+                let filter =
+                    ThingFilter { scope, name, metadata, kind: list.kind, external_key, status: None };
                 let order = match list.order {
                     Order::Name => ThingOrder::Name,
                     Order::Kind => ThingOrder::Kind,
