@@ -13,9 +13,9 @@ mod support;
 use std::collections::BTreeMap;
 
 use registry::{
-    Dir, GroupId, JsonObject, PageQuery, ProfileId, Role,
+    Dir, Expect, GroupId, JsonObject, PageQuery, ProfileId, Role,
     text::{SearchText, ThingName},
-    things::{NewThing, Scope, Thing, ThingFilter, ThingOrder, ThingType},
+    things::{NewThing, Scope, Thing, ThingFilter, ThingOrder, ThingStatus, ThingType},
 };
 use support::{
     engines,
@@ -73,7 +73,11 @@ async fn scene(engine: support::Engine) -> Scene {
                 metadata: JsonObject::parse(&metadata).unwrap(),
             };
             let made = world.create_things(&world.root.call(), *profile, &[new]).await.unwrap();
-            things.extend(made.into_iter().map(|made| made.thing));
+            let thing = made.into_iter().next().unwrap().thing;
+            things.push(match n {
+                2 | 7 => world.disable_thing(&world.root.call(), thing.id, &Expect::any()).await.unwrap(),
+                _ => thing,
+            });
         }
     }
     let people = vec![
@@ -116,6 +120,17 @@ fn filters() -> Vec<Meaning> {
         }),
         (with("_0", r#"{"at":{}}"#, None), |thing| thing.name.starts_with("pump_0")),
         (with("pump", r#"{"site":"elsewhere"}"#, None), |_| false),
+        (ThingFilter { status: Some(ThingStatus::Disabled), ..with("", "", None) }, |thing| {
+            thing.status == ThingStatus::Disabled
+        }),
+        (
+            ThingFilter { status: Some(ThingStatus::Disabled), ..with("PUMP", r#"{"site":"s1"}"#, None) },
+            |thing| thing.status == ThingStatus::Disabled && site(thing, "s1"),
+        ),
+        (
+            ThingFilter { status: Some(ThingStatus::Enabled), ..with("", "", Some(ThingType::Gateway)) },
+            |thing| thing.status == ThingStatus::Enabled && thing.kind == Some(ThingType::Gateway),
+        ),
     ]
 }
 

@@ -132,6 +132,8 @@ fn every_change_of_one_resource_can_be_made_conditional() {
             "DELETE /things/{id}/external-key",
             "PATCH /things/{id}",
             "PATCH /things/{id}/external-key",
+            "POST /things/{id}/disable",
+            "POST /things/{id}/enable",
             "PUT /groups/{id}",
             "PUT /orgs/{id}",
             "PUT /profiles/{id}",

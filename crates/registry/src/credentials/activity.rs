@@ -174,7 +174,8 @@ mod tests {
         assert!(uses.note(thing(7), digest, Timestamp::from_millis(9)), "but for one that is there");
         assert!(uses.note(thing(7), digest, Timestamp::from_millis(6)));
         let taken = uses.take();
-        assert_eq!((taken.len(), taken[7]), (MOST, ((thing(7), digest), Timestamp::from_millis(9))));
+        let ((of, _), at) = taken[7];
+        assert_eq!((taken.len(), of, at), (MOST, thing(7), Timestamp::from_millis(9)));
         assert!(uses.take().is_empty());
     }
 }

@@ -60,7 +60,9 @@ async fn pass(
 ) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if cut.wait_for(|cut| !cut).await.is_err() || to.write_all(&buffer[..read]).await.is_err() {
+        if cut.wait_for(|cut| !cut).await.is_err()
+            || to.write_all(buffer.get(..read).unwrap_or_default()).await.is_err()
+        {
             return;
         }
     }

@@ -1,6 +1,7 @@
 //! Things over HTTP.
 
-use std::time::Duration;
+mod credentials;
+mod metadata;
 
 use axum::{
     Json as Out,
@@ -10,7 +11,7 @@ use axum::{
 };
 use registry::{
     GroupId, OrgId, ProfileId, ThingId,
-    credentials::{ExternalKey, MAX_OVERLAP, ThingKey},
+    credentials::ThingKey,
     things::{
         CreatedThing, NewThing, Scope, Thing, ThingFilter, ThingOrder, ThingStatus, ThingType, ThingUpdate,
     },
@@ -34,7 +35,7 @@ use crate::App;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(list_things, merge_metadata, delete_things))
+        .routes(routes!(list_things, metadata::merge_metadata, delete_things))
         .routes(routes!(search_things))
         .routes(routes!(list_things_of_org))
         .routes(routes!(search_things_of_org))
@@ -43,11 +44,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(list_things_of_profile, create_things))
         .routes(routes!(search_things_of_profile))
         .routes(routes!(view_thing, update_thing, move_thing, delete_thing))
-        .routes(routes!(set_external_key, clear_external_key))
-        .routes(routes!(enable_thing))
-        .routes(routes!(disable_thing))
-        .routes(routes!(rotate_key))
-        .routes(routes!(reveal_key))
+        .merge(credentials::routes())
 }
 
 /// What kind of thing it is; decides which things may command which.
@@ -65,17 +62,6 @@ enum TypeName {
     Controller,
     #[schema(rename = "gateway")]
     Gateway,
-}
-
-/// Whether a thing can authenticate.
-#[derive(ToSchema)]
-#[schema(as = ThingStatus)]
-#[expect(dead_code, reason = "describes registry::things::ThingStatus, which knows no OpenAPI")]
-enum StatusName {
-    #[schema(rename = "enabled")]
-    Enabled,
-    #[schema(rename = "disabled")]
-    Disabled,
 }
 
 /// A thing. Its key is there only when it was just made, or for editors where read-back is on.
@@ -98,7 +84,7 @@ pub(super) struct ThingBody {
     external_key: Option<String>,
     #[schema(value_type = Object)]
     metadata: registry::JsonObject,
-    #[schema(value_type = StatusName)]
+    #[schema(value_type = credentials::StatusName)]
     status: ThingStatus,
     /// When it last authenticated, give or take a minute; absent for never.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -264,52 +250,12 @@ struct ThingMove {
     profile_id: String,
 }
 
-/// Metadata to lay over a thing's own.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct MetadataUpdate {
-    #[schema(value_type = Uuid)]
-    id: String,
-    /// Each member replaces the one of the same name; none is removed.
-    #[schema(required, value_type = Object)]
-    metadata: Option<RawObject>,
-}
-
-impl MetadataUpdate {
-    fn check(self, check: &mut Check) -> Option<(ThingId, registry::JsonObject)> {
-        let id = check.valid("id", self.id.parse());
-        if self.metadata.is_none() {
-            check.refuse("metadata", "is required");
-        }
-        let metadata = check.object("metadata", self.metadata.as_ref());
-        Some((id?, metadata?))
-    }
-}
-
 /// Which things to delete.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ThingIds {
     #[schema(value_type = Vec<Uuid>, min_items = 1, max_items = 1000)]
     thing_ids: Vec<String>,
-}
-
-/// The external key to set.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ExternalKeyBody {
-    /// 5 to 512 bytes.
-    #[schema(value_type = String, required, min_length = 5, max_length = 512)]
-    key: Option<String>,
-}
-
-/// How to rotate.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Rotation {
-    /// For how many seconds the old key stays valid; 0, unless given, ends it now.
-    #[schema(minimum = 0, maximum = 604_800, default = 0)]
-    overlap: Option<u64>,
 }
 
 sorts! { ThingSort => ThingOrder: Id "id", Name "name", Kind "type" }
@@ -514,18 +460,6 @@ async fn move_thing(
     Ok(as_it_is(app.registry.move_thing(&caller, id, group, profile, &expect).await?))
 }
 
-/// Lay metadata over that of several things, all or none
-#[utoipa::path(put, path = "/things", tag = "Things", request_body = Vec<MetadataUpdate>, responses((status = 200, body = Things)))]
-async fn merge_metadata(
-    State(app): State<App>,
-    caller: Caller,
-    Json(items): Json<Vec<MetadataUpdate>>,
-) -> Answer<Out<Things>> {
-    let updates = Check::each(items, MetadataUpdate::check)?;
-    let things = app.registry.merge_metadata(&caller, &updates).await?;
-    Ok(Out(Things { things: things.into_iter().map(Into::into).collect() }))
-}
-
 /// Delete a thing
 #[utoipa::path(delete, path = "/things/{id}", tag = "Things", responses((status = 204)))]
 async fn delete_thing(
@@ -548,79 +482,4 @@ async fn delete_things(
     let ids = Check::ids("thing_ids", &body.thing_ids)?;
     app.registry.delete_things(&caller, &ids).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Set or replace a thing's external key
-#[utoipa::path(patch, path = "/things/{id}/external-key", tag = "Things", request_body = ExternalKeyBody, responses((status = 200, body = ThingBody, headers(("ETag")))))]
-async fn set_external_key(
-    State(app): State<App>,
-    caller: Caller,
-    Id(id): Id<ThingId>,
-    IfMatch(expect): IfMatch,
-    Json(body): Json<ExternalKeyBody>,
-) -> Answer {
-    let key: ExternalKey = Check::one(|check| check.required("key", body.key.as_deref()))?;
-    Ok(as_it_is(app.registry.set_external_key(&caller, id, &key, &expect).await?))
-}
-
-/// Take a thing's external key away
-#[utoipa::path(delete, path = "/things/{id}/external-key", tag = "Things", responses((status = 204)))]
-async fn clear_external_key(
-    State(app): State<App>,
-    caller: Caller,
-    Id(id): Id<ThingId>,
-    IfMatch(expect): IfMatch,
-) -> Answer<StatusCode> {
-    app.registry.clear_external_key(&caller, id, &expect).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// Let a thing authenticate again
-#[utoipa::path(post, path = "/things/{id}/enable", tag = "Things", responses((status = 200, body = ThingBody, headers(("ETag")))))]
-async fn enable_thing(
-    State(app): State<App>,
-    caller: Caller,
-    Id(id): Id<ThingId>,
-    IfMatch(expect): IfMatch,
-) -> Answer {
-    Ok(as_it_is(app.registry.enable_thing(&caller, id, &expect).await?))
-}
-
-/// Shut a thing out: none of its credentials works any more, until it is enabled again
-#[utoipa::path(post, path = "/things/{id}/disable", tag = "Things", responses((status = 200, body = ThingBody, headers(("ETag")))))]
-async fn disable_thing(
-    State(app): State<App>,
-    caller: Caller,
-    Id(id): Id<ThingId>,
-    IfMatch(expect): IfMatch,
-) -> Answer {
-    Ok(as_it_is(app.registry.disable_thing(&caller, id, &expect).await?))
-}
-
-/// Give a thing a new key, shown once; the old one may stay valid for a while
-#[utoipa::path(post, path = "/things/{id}/key/rotate", tag = "Things", request_body = Option<Rotation>, responses((status = 201, body = ThingBody)))]
-async fn rotate_key(
-    State(app): State<App>,
-    caller: Caller,
-    Id(id): Id<ThingId>,
-    OptionalJson(rotation): OptionalJson<Rotation>,
-) -> Answer {
-    // Capped before it becomes a duration: the registry tells the limit.
-    let overlap = rotation.overlap.unwrap_or(0).min(MAX_OVERLAP.as_secs() + 1);
-    let made = app.registry.rotate_key(&caller, id, Duration::from_secs(overlap)).await?;
-    Ok((StatusCode::CREATED, Out(ThingBody::from(made))).into_response())
-}
-
-/// A thing's key.
-#[derive(Serialize, ToSchema)]
-struct RevealedKey {
-    key: String,
-}
-
-/// Reveal a thing's key, where copies are kept; the journal notes it
-#[utoipa::path(get, path = "/things/{id}/key", tag = "Things", responses((status = 200, body = RevealedKey)))]
-async fn reveal_key(State(app): State<App>, caller: Caller, Id(id): Id<ThingId>) -> Answer<Out<RevealedKey>> {
-    let found = app.registry.reveal_key(&caller, id).await?;
-    let key = found.key.ok_or(registry::Error::NotFound)?;
-    Ok(Out(RevealedKey { key: key.expose().to_owned() }))
 }
