@@ -11,7 +11,7 @@
 //! | [`text`], [`json`], [`secret`], [`ids`], [`clock`] | what is valid |
 //! | [`identity`] | people, sessions, tokens, organisations |
 //! | [`groups`], [`memberships`], [`invites`], [`profiles`], [`things`], [`credentials`] | the nouns |
-//! | [`services`] | what trusted services ask without a person |
+//! | [`trusted`] | what trusted services ask without a person |
 //! | [`topics`] | what a thing may do on a broker |
 //! | [`journal`], [`mail`] | what happened, and who is written to about it |
 //! | `store` | SQL, engines, locks, conflicts |
@@ -39,11 +39,11 @@ mod memberships;
 pub mod page;
 pub mod profiles;
 pub mod secret;
-pub mod services;
 mod store;
 pub mod text;
 pub mod things;
 pub mod topics;
+pub mod trusted;
 pub mod version;
 
 use std::{sync::Arc, time::Duration};

@@ -16,8 +16,8 @@ use crate::{
     json::JsonObject,
     page::{Page, PageQuery},
     secret::Keyring,
-    services::Known,
     text::Email,
+    trusted::Known,
 };
 
 #[derive(sqlx::FromRow)]

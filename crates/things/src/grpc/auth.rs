@@ -1,6 +1,6 @@
 //! `protomfx.AuthService`: who somebody is and what they may do, for Mainflux's other services.
 
-use registry::{Call, OrgId, PlatformRole, Role, UserId, services::Object};
+use registry::{Call, OrgId, PlatformRole, Role, UserId, trusted::Object};
 use tonic::{Request, Response, Status};
 
 use super::{

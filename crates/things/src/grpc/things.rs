@@ -4,7 +4,7 @@ use registry::{
     GroupId, ProfileId, Role, Secret, ThingId,
     credentials::{CredentialKind, Device},
     profiles::Handling,
-    services::{Enrolment, MAX_IDS, Object},
+    trusted::{Enrolment, MAX_IDS, Object},
 };
 use tonic::{Request, Response, Status};
 

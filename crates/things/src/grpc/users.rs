@@ -1,6 +1,6 @@
 //! `protomfx.UsersService`: accounts, for Mainflux's other services.
 
-use registry::{UserId, services::Known, text::Email};
+use registry::{UserId, text::Email, trusted::Known};
 use tonic::{Request, Response, Status};
 
 use super::{

@@ -5,8 +5,8 @@ use std::{net::IpAddr, pin::Pin, time::Duration};
 use registry::{
     Error, Role, Secret, ThingId,
     credentials::{CredentialKind, Device, Event, IndexedAs, Party, Watch},
-    services::Object,
     topics::{Filter, TopicRules},
+    trusted::Object,
 };
 use tokio::sync::mpsc;
 use tonic::{
