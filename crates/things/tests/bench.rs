@@ -74,7 +74,7 @@ fn everything_is_measured_and_nothing_is_left() {
 #[test]
 fn one_front_alone_is_told_in_words() {
     let dir = tempfile::tempdir().unwrap();
-    let arguments = ["--things", "50", "--seconds", "0.02", "--connections", "2", "--wrong-keys", "0"];
+    let arguments = ["--things", "50", "--seconds", "0.2", "--connections", "2", "--wrong-keys", "0"];
     let Output { status, stdout, stderr } =
         bench(dir.path(), &[&arguments[..], &["--only", "http"]].concat());
     assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
