@@ -256,7 +256,7 @@ pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
         store::replay::keep(&mut tx, &replay, &sealed).await?;
     }
     let marks = tx.take_marks();
-    let told = store::nodes::announce(&mut tx, &marks).await?;
+    let told = store::nodes::announce(&mut tx, registry.node, &marks).await?;
     let committed = tx.commit_raw().await;
     // Whatever became of it: a commit whose outcome is unknown may have happened.
     registry.devices.changed(&marks);

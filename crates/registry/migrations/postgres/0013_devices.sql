@@ -70,6 +70,7 @@ CREATE TABLE nodes (
 CREATE TABLE revocations (
     xid    xid8 NOT NULL DEFAULT pg_current_xact_id(),
     at     TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    node   UUID NOT NULL,
     object UUID NOT NULL
 );
 

@@ -28,18 +28,19 @@ pub(crate) struct Heard(String);
 
 /// Writes down what this transaction changes, for the other nodes; tells its id if there was anything.
 // tidy: no permit, because it is made from the entries of the journal.
-pub(crate) async fn announce(tx: &mut Tx, marks: &[Mark]) -> Result<Option<Xid>> {
+pub(crate) async fn announce(tx: &mut Tx, node: Uuid, marks: &[Mark]) -> Result<Option<Xid>> {
     let objects: Vec<Uuid> = marks.iter().filter_map(|mark| mark.object()).collect();
     let Engine::Postgres(conn) = tx.engine() else { return Ok(None) };
     if objects.is_empty() {
         return Ok(None);
     }
     let xid: String = sqlx::query_scalar(
-        "WITH told AS (INSERT INTO revocations (object) SELECT unnest($1::uuid[]) RETURNING 1) \
+        "WITH told AS (INSERT INTO revocations (object, node) SELECT unnest($1::uuid[]), $3 RETURNING 1) \
          SELECT pg_current_xact_id()::text FROM (SELECT count(*), pg_notify($2, '') FROM told) AS done",
     )
     .bind(objects)
     .bind(CHANNEL)
+    .bind(node)
     .fetch_one(conn)
     .await
     .map_err(translate)?;
@@ -122,13 +123,14 @@ impl Feed {
         }
     }
 
-    /// What has changed since `last`, and what has been heard of now.
+    /// What others have changed since `last`, and what has been heard of now.
     pub(crate) async fn read(&mut self, last: Option<&Heard>) -> Result<(Vec<Mark>, Heard)> {
         let (heard, objects): (String, Vec<Uuid>) = sqlx::query_as(
             "SELECT pg_current_snapshot()::text, ARRAY(SELECT object FROM revocations \
-             WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot))",
+             WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot) AND node <> $2)",
         )
         .bind(last.map(|heard| heard.0.as_str()))
+        .bind(self.node)
         .fetch_one(&mut self.listener)
         .await
         .map_err(translate)?;

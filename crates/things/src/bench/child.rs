@@ -44,7 +44,7 @@ impl Server {
         command.arg("serve").stdin(Stdio::null());
         command.env("THINGS_DATA_DIR", scratch.path()).env("THINGS_MAIL", "off");
         command.env("THINGS_LIMITS_CACHED_CREDENTIALS", cached.to_string());
-        for listener in ["THINGS_HTTP", "THINGS_GRPC", "THINGS_METRICS"] {
+        for listener in ["THINGS_HTTP", "THINGS_GRPC", "THINGS_HOOKS", "THINGS_METRICS"] {
             command.env(listener, "127.0.0.1:0");
         }
         if let Some(url) = url {

@@ -120,7 +120,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
     unset("tls_key", "\"things.key\"", "A PEM file with the certificate's private key.").flag("FILE"),
     unset(
         "grpc_token",
-        "\"a long random text\"",
+        "\"a-long-random-text\"",
         "What callers of gRPC must send as the metadata `authorization: Bearer <token>`: 16 characters or more.",
     )
     .secret(),
