@@ -93,10 +93,7 @@ const FAULTS: &[(&str, &[Test])] = &[
     ),
     (
         "I11: invites outlive a membership of the organisation",
-        &[
-            invites("invites::leave::who_leaves_the_organisation_takes_their_invites_along"),
-            invites("invites::leave::who_was_invited_by_address_and_removed_has_no_secret_left"),
-        ],
+        &[invites("invites::leave::who_leaves_the_organisation_takes_their_invites_along")],
     ),
     (
         "I11: the organisation is not asked again",
