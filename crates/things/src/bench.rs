@@ -32,6 +32,9 @@ use scratch::Scratch;
 
 type Result<T, E = Failure> = std::result::Result<T, E>;
 
+/// How many things a server that keeps nothing in memory is asked for: enough to fill SQLite's own caches.
+const WITHOUT_CACHE: usize = 50_000;
+
 /// What to measure, and on how much.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
@@ -81,15 +84,20 @@ async fn measure(task: &Task) -> Result<Report> {
     }
     let url = task.database_url.clone().unwrap_or_else(|| scratch.database_url());
     let fleet = Arc::new(fleet::seed(&url, scratch.keyring()?, task.things, &progress).await?);
-    // Room for all: the cache divides its room among parts, which are not filled evenly.
-    let cached = fleet.things.len() + fleet.things.len() / 8 + 10_000;
-    let mut ours = Server::ours(&scratch, task.database_url.as_deref(), cached).await?;
     let asks: Vec<Ask> = Ask::ALL
         .into_iter()
         .filter(|ask| if ask.is_http() { task.fronts.0 } else { task.fronts.1 })
         .collect();
     let ask = asks.first().copied().unwrap_or(Ask::HttpIdentify);
-    let (first_time, memory) = cells::first_time(&mut ours, &fleet, ask, &progress).await?;
+    let url = task.database_url.as_deref();
+    let mut forgetful = Server::ours(&scratch, url, 0).await?;
+    let without_cache = cells::first_time(&mut forgetful, &fleet, ask, WITHOUT_CACHE, &progress).await?;
+    drop(forgetful);
+    // Room for all: the cache divides its room among parts, which are not filled evenly.
+    let cached = fleet.things.len() + fleet.things.len() / 8 + 10_000;
+    let mut ours = Server::ours(&scratch, url, cached).await?;
+    let first_time = cells::first_time(&mut ours, &fleet, ask, usize::MAX, &progress).await?;
+    let memory = cells::memory(&first_time, &without_cache);
     let mut bare = Server::bare(&scratch, &fleet).await?;
 
     let mut cells = Vec::new();
@@ -133,6 +141,7 @@ async fn measure(task: &Task) -> Result<Report> {
         seconds_per_cell: task.time.as_secs_f64(),
         seeded_in_seconds: fleet.seconds,
         first_time,
+        without_cache,
         memory,
         cells,
         guessing,

@@ -39,39 +39,53 @@ fn told(server: &Server, tally: &Tally, used: Option<Duration>) -> Measured {
     }
 }
 
-/// Asks for every thing once, in random order, after a start: fills the cache, and measures what that costs.
+/// Asks for so many things, each of them once, in random order, after a start: nothing of it is in memory.
 pub(super) async fn first_time(
     server: &mut Server,
     fleet: &Arc<Fleet>,
     ask: Ask,
+    count: usize,
     progress: &Progress,
-) -> Result<(FirstTime, Memory)> {
-    let count = fleet.things.len();
-    let mut order: Vec<u32> = (0..u32::try_from(count).unwrap_or(u32::MAX)).collect();
+) -> Result<FirstTime> {
+    let all = fleet.things.len();
+    let mut order: Vec<u32> = (0..u32::try_from(all).unwrap_or(u32::MAX)).collect();
     let mut dice = Dice::new(7);
     for last in (1..order.len()).rev() {
         order.swap(last, dice.below(last + 1));
     }
+    order.truncate(count);
+    let count = order.len();
     let next = Arc::new(AtomicUsize::new(0));
     let keys = Keys::Each(order.into(), Arc::clone(&next));
     let mut connections = Connections::open(server, ask, FIRST).await?;
-    let (before_mb, cpu, reads) = (server.memory(), server.cpu(), checks(server).await?);
+    let (memory_before_mb, cpu, reads) = (server.memory(), server.cpu(), checks(server).await?);
     let asking = connections.load(fleet, ask, &keys);
     let tally = tokio::select! {
         tally = asking => tally.map_err(|failure| server.explain(failure))?,
         tally = tell(progress, &next, count) => tally,
     };
     let measured = measured(server, &tally, cpu);
-    let after_mb = measured.memory_mb;
-    let added_mb = after_mb.zip(before_mb).map(|(after, before)| after - before);
     progress.done(&format!("asked for each of {count} things once in {:.1} s", tally.took.as_secs_f64()));
     let database = |checks: Option<(u64, u64)>| checks.map_or(0, |(_, database)| database);
     let database_reads = database(checks(server).await?).saturating_sub(database(reads));
-    let bytes_per_credential = added_mb.map(|added| added * 1e6 / count.max(1) as f64);
-    Ok((
-        FirstTime { ask, connections: FIRST, measured, database_reads },
-        Memory { credentials: count, before_mb, after_mb, added_mb, bytes_per_credential },
-    ))
+    Ok(FirstTime { ask, connections: FIRST, measured, database_reads, memory_before_mb })
+}
+
+/// What the credentials that one server keeps in memory add to what it holds after such checks anyway, as one
+/// that keeps none shows.
+pub(super) fn memory(keeping: &FirstTime, without: &FirstTime) -> Memory {
+    let credentials = keeping.measured.requests;
+    let (with_mb, without_mb) = (keeping.measured.memory_mb, without.measured.memory_mb);
+    let added_mb = with_mb.zip(without_mb).map(|(with, without)| with - without);
+    let bytes_per_credential = added_mb.map(|added| added * 1e6 / credentials.max(1) as f64);
+    Memory {
+        credentials,
+        started_mb: keeping.memory_before_mb,
+        without_mb,
+        with_mb,
+        added_mb,
+        bytes_per_credential,
+    }
 }
 
 /// Tells how far it is, for ever.

@@ -17,6 +17,8 @@ pub(super) struct Report {
     pub(super) seconds_per_cell: f64,
     pub(super) seeded_in_seconds: f64,
     pub(super) first_time: FirstTime,
+    /// The same for a part of the things, of a server that keeps nothing in memory.
+    pub(super) without_cache: FirstTime,
     pub(super) memory: Memory,
     pub(super) cells: Vec<Cell>,
     pub(super) guessing: Option<Guessing>,
@@ -32,14 +34,20 @@ pub(super) struct FirstTime {
     pub(super) measured: Measured,
     /// Reads of the database for it.
     pub(super) database_reads: u64,
+    pub(super) memory_before_mb: Option<f64>,
 }
 
 /// What the things' credentials take in memory.
 #[derive(Clone, Serialize)]
 pub(super) struct Memory {
-    pub(super) credentials: usize,
-    pub(super) before_mb: Option<f64>,
-    pub(super) after_mb: Option<f64>,
+    pub(super) credentials: u64,
+    /// After the start.
+    pub(super) started_mb: Option<f64>,
+    /// After many checks, of a server that keeps nothing of them in memory.
+    pub(super) without_mb: Option<f64>,
+    /// With all credentials in memory.
+    pub(super) with_mb: Option<f64>,
+    /// The difference of these two.
     pub(super) added_mb: Option<f64>,
     pub(super) bytes_per_credential: Option<f64>,
 }
@@ -124,7 +132,7 @@ const GRPC: f64 = 1.25;
 /// The most memory for a million credentials, in bytes for each.
 const CREDENTIAL: f64 = 250.0;
 /// Fewer credentials than this are lost in what else the memory holds.
-const ENOUGH: usize = 50_000;
+const ENOUGH: u64 = 50_000;
 /// How much slower devices may be served while others guess.
 const BESIDE: f64 = 2.0;
 
@@ -228,7 +236,7 @@ impl Report {
     }
 
     fn tell_first_time(&self, text: &mut String) {
-        let FirstTime { ask, connections, measured, database_reads } = &self.first_time;
+        let FirstTime { ask, connections, measured, database_reads, .. } = &self.first_time;
         text.push_str(&format!(
             "\nEach thing once after a start ({}, {connections} connections): {} checks/s, p50 {}, p99 {}, {} of \
              server CPU each, {database_reads} reads of the database for {} checks\n",
@@ -240,9 +248,11 @@ impl Report {
             measured.requests,
         ));
         text.push_str(&format!(
-            "Memory: {} before, {} after {} credentials, {} added\n",
-            megabytes(self.memory.before_mb),
-            megabytes(self.memory.after_mb),
+            "Memory: {} after the start, {} after {} checks without a cache, {} with {} credentials in it: {} added\n",
+            megabytes(self.memory.started_mb),
+            megabytes(self.memory.without_mb),
+            self.without_cache.measured.requests,
+            megabytes(self.memory.with_mb),
             self.memory.credentials,
             megabytes(self.memory.added_mb),
         ));
