@@ -9,6 +9,7 @@ use axum::{
     response::Response,
 };
 use registry::Error;
+use tokio::time::timeout;
 use tonic::{Code, Status};
 use tower::ServiceExt;
 
@@ -18,7 +19,6 @@ use super::{
 };
 use crate::{
     App,
-    limits::time::within,
     rest::edge::{RequestId, X_REQUEST_ID, caught},
 };
 
@@ -53,10 +53,10 @@ async fn edge(State((app, routes)): State<(App, Router)>, mut request: Request) 
     };
     let mut response = match admitted {
         // The head of a stream's answer is there at once; the rest of it may take for ever.
-        Ok(()) => match within(app.options.body_timeout, caught(routes.oneshot(request))).await {
-            Some(Some(Ok(response))) => response,
-            Some(None) => told(Error::internal("the request's code panicked")).into_http(),
-            None => Status::deadline_exceeded("the request did not arrive or was not answered in time")
+        Ok(()) => match timeout(app.options.body_timeout, caught(routes.oneshot(request))).await {
+            Ok(Some(Ok(response))) => response,
+            Ok(None) => told(Error::internal("the request's code panicked")).into_http(),
+            Err(_) => Status::deadline_exceeded("the request did not arrive or was not answered in time")
                 .into_http(),
         },
         Err(status) => status.into_http(),

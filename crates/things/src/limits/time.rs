@@ -9,8 +9,10 @@ use std::{
 
 /// What comes of a future, or `None` if it takes longer than `limit`.
 ///
-/// The timer is set at the second look in vain: what is there already, as most requests' bodies are, takes one
-/// or two, and a timer would cost more than both.
+/// The timer is set at the second look in vain: what is there already, as the bodies of most requests over
+/// HTTP/1 are, takes one or two, and a timer would cost more than both. Only for futures whose task looks again
+/// soon anyway, as a connection of HTTP/1 does: a task that waits for another one, as each request of HTTP/2
+/// does, would wake a thread for nothing.
 pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut looked = false;

@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{FromRequest, Request},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, Version, header, request::Parts},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use registry::Error;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::{Problem, problem, wording};
 use crate::{
@@ -68,7 +69,7 @@ pub(crate) async fn anonymous_json<T: DeserializeOwned>(
 ) -> Result<(T, Option<Room>), Problem> {
     let (parts, body) = request.into_parts();
     is_json(&parts.headers)?;
-    let (bytes, room) = take(&parts.headers, body, app, false, true).await?;
+    let (bytes, room) = take(&parts, body, app, false, true).await?;
     Ok((parse(&bytes)?, room))
 }
 
@@ -77,7 +78,7 @@ pub(crate) async fn read(parts: &Parts, body: Body, app: &App) -> Result<Bytes, 
     let known = matches!(parts.extensions.get::<Identity>(), Some(Identity::User(_)));
     let held = parts.extensions.get::<HeldRoom>().cloned().unwrap_or_default();
     // One that is read again, to recognise a repetition, has its room already.
-    let (bytes, room) = take(&parts.headers, body, app, known, held.0.get().is_none()).await?;
+    let (bytes, room) = take(parts, body, app, known, held.0.get().is_none()).await?;
     if let Some(room) = room {
         let _ = held.0.set(room);
     }
@@ -85,7 +86,7 @@ pub(crate) async fn read(parts: &Parts, body: Body, app: &App) -> Result<Bytes, 
 }
 
 async fn take(
-    headers: &HeaderMap,
+    parts: &Parts,
     body: Body,
     app: &App,
     known: bool,
@@ -99,8 +100,10 @@ async fn take(
         };
         Problem::new(&problem::kinds::TOO_LARGE, detail)
     };
-    let announced =
-        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced = parts
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > most as u64) {
         return Err(too_large());
     }
@@ -112,7 +115,12 @@ async fn take(
         false => None,
     };
     let reading = Limited::new(body, most).collect();
-    match within(app.options.body_timeout, reading).await {
+    let limit = app.options.body_timeout;
+    let read = match parts.version {
+        Version::HTTP_2 => timeout(limit, reading).await.ok(),
+        _ => within(limit, reading).await,
+    };
+    match read {
         Some(Ok(collected)) => Ok((collected.to_bytes(), room)),
         Some(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Some(Err(_)) => Err(Error::invalid("body", "broke off before its end").into()),
