@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    ids::{GroupId, ProfileId, ThingId},
+    ids::{ProfileId, ThingId},
     secret::Digest,
     things::ThingType,
 };
@@ -41,7 +41,7 @@ const REFUSED: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
     pub(super) thing: ThingId,
-    pub(super) group: GroupId,
+    /// Whose group is the thing's too (V2).
     pub(super) profile: ProfileId,
     pub(super) indexed_as: IndexedAs,
     pub(super) kind: Option<ThingType>,
@@ -50,18 +50,20 @@ pub(super) struct Held {
 
 impl Held {
     /// What it depends on. The group too, because it ends with it; its profile is looked at by itself.
-    fn marks(&self) -> [Mark; 2] {
-        [Mark::Object(self.thing.uuid()), Mark::Object(self.group.uuid())]
+    fn marks(&self, place: &Place) -> [Mark; 2] {
+        [Mark::Object(self.thing.uuid()), Mark::Object(place.group.uuid())]
     }
 }
 
 /// Of a use that was never noted.
 const NEVER: u32 = u32::MAX;
 
+/// There may be millions, so that every byte counts.
 #[derive(Clone, Copy)]
 struct Credential {
     seen: Seen,
-    until: Duration,
+    /// In milliseconds since the start.
+    until: u64,
     /// When its use was last noted, in seconds since the start.
     noted: u32,
     held: Result<Held, Refusal>,
@@ -114,19 +116,20 @@ impl Cache {
         let Some(Credential { seen, until, noted, held }) = self.credentials.get(digest) else {
             return Found::Unknown;
         };
+        let until = Duration::from_millis(until);
         if until <= now {
             return Found::Unknown;
         }
         match held {
             Err(refusal) if self.fence.holds(seen, &[Mark::Credentials]) => Found::Refused(refusal),
-            Ok(held) if self.fence.holds(seen, &held.marks()) => match self.place(held.profile, now) {
-                Some(place) if place.group == held.group => {
+            Ok(held) => match self.place(held.profile, now) {
+                Some(place) if self.fence.holds(seen, &held.marks(&place)) => {
                     let due = noted == NEVER || seconds(now).saturating_sub(noted) >= GRAIN;
                     Found::Device(held, place, until - now, due)
                 }
                 _ => Found::Unknown,
             },
-            _ => Found::Unknown,
+            Err(_) => Found::Unknown,
         }
     }
 
@@ -155,8 +158,8 @@ impl Cache {
         valid: Option<Duration>,
     ) -> Duration {
         let kept = valid.unwrap_or(LONGEST).min(LONGEST);
-        let until = now.saturating_add(kept);
-        self.credentials.insert(digest, Credential { seen, until, noted: NEVER, held: Ok(held) });
+        let credential = Credential { seen, until: millis(now, kept), noted: NEVER, held: Ok(held) };
+        self.credentials.insert(digest, credential);
         let profile = Profile { seen, until: now.saturating_add(LONGEST), place: Arc::clone(place) };
         self.profiles.insert(held.profile, profile);
         kept
@@ -164,9 +167,14 @@ impl Cache {
 
     /// Keeps that a credential let nobody in.
     pub(super) fn keep_refusal(&self, digest: Digest, refusal: Refusal, (seen, now): (Seen, Duration)) {
-        let until = now.saturating_add(REFUSED);
-        self.credentials.insert(digest, Credential { seen, until, noted: NEVER, held: Err(refusal) });
+        let credential = Credential { seen, until: millis(now, REFUSED), noted: NEVER, held: Err(refusal) };
+        self.credentials.insert(digest, credential);
     }
+}
+
+/// The end of what is kept from `now` on, rounded down: never longer than it is true.
+fn millis(now: Duration, kept: Duration) -> u64 {
+    u64::try_from(now.saturating_add(kept).as_millis()).unwrap_or(u64::MAX)
 }
 
 fn seconds(time: Duration) -> u32 {

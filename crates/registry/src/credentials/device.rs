@@ -24,7 +24,7 @@ use crate::{
     error::{Error, Result},
     ids::{GroupId, OrgId, ProfileId, ThingId},
     json::JsonObject,
-    profiles::{Handling, ProfileConfig},
+    profiles::{Handling, ProfileConfig, ProfileTopics},
     secret::{Digest, Prefix, Secret},
     store,
     things::ThingType,
@@ -83,6 +83,8 @@ pub struct Place {
     pub config: Option<ProfileConfig>,
     /// The same as adapters read it, so that it is not taken apart for every device.
     pub handling: Option<Handling>,
+    /// Which topics it narrows its things to; not taken apart for every message either.
+    pub topics: ProfileTopics,
     /// How long the configuration is as text, in bytes; and again, which is more than its parts are.
     pub(crate) bytes: u64,
 }
@@ -92,9 +94,10 @@ impl Place {
     pub(crate) fn new(profile: ProfileId, group: GroupId, org: OrgId, config: Option<JsonObject>) -> Self {
         let config = config.map(ProfileConfig::stored);
         let handling = config.as_ref().map(ProfileConfig::handling);
-        // Twice: as it is, and as it is sent.
-        let bytes = config.as_ref().map_or(0, |config| 2 * config.object().bytes() as u64);
-        Self { profile, group, org, config, handling, bytes }
+        let topics = config.as_ref().map(ProfileConfig::topics).unwrap_or_default();
+        // Twice: as it is, and as it is sent; its topics are less than that once more.
+        let bytes = config.as_ref().map_or(0, |config| 3 * config.object().bytes() as u64);
+        Self { profile, group, org, config, handling, topics, bytes }
     }
 
     pub(super) fn marks(&self) -> [Mark; 2] {
@@ -408,7 +411,6 @@ impl Registry {
         }
         let held = Held {
             thing: known.thing,
-            group: known.place.group,
             profile: known.place.profile,
             indexed_as: known.indexed_as,
             kind: known.kind,

@@ -102,10 +102,15 @@ pub(super) async fn unretire(tx: &mut Tx, verifiers: impl Iterator<Item = &Verif
 /// Where things are, and of what kind; those that do not exist are left out.
 // tidy: no permit, because it tells services which things may command which, and nothing else.
 pub(crate) async fn positions(conn: &mut Conn, things: &[ThingId]) -> Result<HashMap<ThingId, Position>> {
-    let mut sql = Sql::new("SELECT id, group_id, type FROM things WHERE id IN (");
+    let mut sql = Sql::new(
+        "SELECT id, group_id, type, EXISTS (SELECT 1 FROM disabled_things d WHERE d.thing_id = things.id) FROM things \
+         WHERE id IN (",
+    );
     sql.bind_all(things.iter().map(|id| Arg::Id(id.uuid()))).push(")");
-    let found: Vec<(ThingId, GroupId, String)> = sql.fetch_all(conn).await?;
-    let position = |(id, group, kind): (_, _, String)| (id, Position { group, kind: kind.parse().ok() });
+    let found: Vec<(ThingId, GroupId, String, bool)> = sql.fetch_all(conn).await?;
+    let position = |(id, group, kind, disabled): (_, _, String, bool)| {
+        (id, Position { group, kind: kind.parse().ok(), enabled: !disabled })
+    };
     Ok(found.into_iter().map(position).collect())
 }
 

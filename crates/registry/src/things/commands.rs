@@ -25,18 +25,25 @@ pub(crate) struct Position {
     pub(crate) group: GroupId,
     /// `None` for a stored value that nothing recognises: it commands nothing and is commanded by nothing.
     pub(crate) kind: Option<ThingType>,
+    /// A disabled thing commands nothing. It may still be commanded: what waits for it reaches it when it
+    /// is let in again.
+    pub(crate) enabled: bool,
 }
 
 impl Position {
+    /// The kinds of things that it may command.
+    fn kinds(self) -> &'static [ThingType] {
+        self.kind.filter(|_| self.enabled).map(ThingType::commands).unwrap_or_default()
+    }
+
     fn commands(self, other: Self) -> bool {
-        let kinds = self.kind.map(ThingType::commands).unwrap_or_default();
-        self.group == other.group && other.kind.is_some_and(|kind| kinds.contains(&kind))
+        self.group == other.group && other.kind.is_some_and(|kind| self.kinds().contains(&kind))
     }
 }
 
 impl Registry {
-    /// Whether a thing may command another: both of one group, and of kinds that allow it. For services
-    /// that have authenticated the first; [`Error::NotFound`] where one of them does not exist.
+    /// Whether a thing may command another: enabled, both of one group, and of kinds that allow it. For
+    /// services that have authenticated the first; [`Error::NotFound`] where one of them does not exist.
     pub async fn can_command(&self, publisher: ThingId, recipient: ThingId) -> Result<bool> {
         let mut conn = self.db.read().await?;
         let found = store::credentials::positions(&mut conn, &[publisher, recipient]).await?;
@@ -44,12 +51,12 @@ impl Registry {
         Ok(position(publisher)?.commands(position(recipient)?))
     }
 
-    /// Whether a thing may command the things of a group: its own, and only if its kind commands any.
+    /// Whether a thing may command the things of a group: its own, if it is enabled and its kind
+    /// commands any.
     pub async fn can_command_group(&self, publisher: ThingId, group: GroupId) -> Result<bool> {
         let mut conn = self.db.read().await?;
         let found = store::credentials::positions(&mut conn, &[publisher]).await?;
         let position = found.get(&publisher).ok_or(Error::NotFound)?;
-        let any = position.kind.is_some_and(|kind| !kind.commands().is_empty());
-        Ok(any && position.group == group)
+        Ok(!position.kinds().is_empty() && position.group == group)
     }
 }
