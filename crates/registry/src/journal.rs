@@ -256,10 +256,18 @@ pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
         store::replay::keep(&mut tx, &replay, &sealed).await?;
     }
     let marks = tx.take_marks();
+    if entries.is_empty() && marks.is_empty() {
+        // Somebody has made this change before, perhaps only just.
+        registry.until_settled(tx).await?;
+        return Ok(answer);
+    }
     let told = store::nodes::announce(&mut tx, registry.node, &marks).await?;
     let committed = tx.commit_raw().await;
-    // Whatever became of it: a commit whose outcome is unknown may have happened.
+    // Whatever became of it: a commit whose outcome is unknown may have happened, or happen yet.
     registry.devices.changed(&marks);
+    if matches!(committed, Err(Error::OutcomeUnknown)) {
+        registry.devices.doubt();
+    }
     committed?;
     if let Some(xid) = told {
         registry.until_heard(&xid).await;

@@ -245,7 +245,9 @@ impl Registry {
         if let Some(replay) = call.replay.as_ref().map(|replay| replay.digests(&self.keyring))
             && let Claim::Done(sealed) = store::replay::claim(&mut tx, &replay).await?
         {
-            return Ok(Begun::Repeated(self.keyring.open(&replay.name, &sealed)?));
+            let record = self.keyring.open(&replay.name, &sealed)?;
+            self.until_settled(tx).await?;
+            return Ok(Begun::Repeated(record));
         }
         Ok(Begun::New(tx))
     }

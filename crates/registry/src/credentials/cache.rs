@@ -15,12 +15,12 @@ use quick_cache::{UnitWeighter, Weighter, sync::Cache as Map};
 use super::{
     IndexedAs,
     activity::GRAIN,
-    device::{Place, Refusal},
+    device::{Known, Place, Refusal},
     fence::{Fence, Mark, Seen},
 };
 use crate::{
     clock::Timestamp,
-    ids::{ProfileId, ThingId},
+    ids::{GroupId, ProfileId, ThingId},
     secret::Digest,
     things::ThingType,
 };
@@ -37,21 +37,41 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// How long it is remembered that a credential let nobody in.
 const REFUSED: Duration = Duration::from_secs(1);
 
+/// No end: in place of an `Option`, which would take twice the room.
+const NEVER_ENDS: i64 = i64::MAX;
+
 /// What the index says of a credential.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
     pub(super) thing: ThingId,
-    /// Whose group is the thing's too (V2).
+    /// Compared with the profile's: an id that was given again may have brought it elsewhere.
+    pub(super) group: GroupId,
     pub(super) profile: ProfileId,
     pub(super) indexed_as: IndexedAs,
     pub(super) kind: Option<ThingType>,
-    pub(super) not_after: Option<Timestamp>,
+    ends: i64,
 }
 
 impl Held {
+    pub(super) fn new(known: &Known) -> Self {
+        Self {
+            thing: known.thing,
+            group: known.place.group,
+            profile: known.place.profile,
+            indexed_as: known.indexed_as,
+            kind: known.kind,
+            ends: known.not_after.map_or(NEVER_ENDS, Timestamp::millis),
+        }
+    }
+
+    /// When it ends by itself.
+    pub(super) fn not_after(&self) -> Option<Timestamp> {
+        (self.ends != NEVER_ENDS).then(|| Timestamp::from_millis(self.ends))
+    }
+
     /// What it depends on. The group too, because it ends with it; its profile is looked at by itself.
-    fn marks(&self, place: &Place) -> [Mark; 2] {
-        [Mark::Object(self.thing.uuid()), Mark::Object(place.group.uuid())]
+    fn marks(&self) -> [Mark; 2] {
+        [Mark::Object(self.thing.uuid()), Mark::Object(self.group.uuid())]
     }
 }
 
@@ -122,14 +142,14 @@ impl Cache {
         }
         match held {
             Err(refusal) if self.fence.holds(seen, &[Mark::Credentials]) => Found::Refused(refusal),
-            Ok(held) => match self.place(held.profile, now) {
-                Some(place) if self.fence.holds(seen, &held.marks(&place)) => {
+            Ok(held) if self.fence.holds(seen, &held.marks()) => match self.place(held.profile, now) {
+                Some(place) if place.group == held.group => {
                     let due = noted == NEVER || seconds(now).saturating_sub(noted) >= GRAIN;
                     Found::Device(held, place, until - now, due)
                 }
                 _ => Found::Unknown,
             },
-            Err(_) => Found::Unknown,
+            _ => Found::Unknown,
         }
     }
 

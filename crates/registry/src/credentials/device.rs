@@ -214,9 +214,9 @@ impl Devices {
         }
     }
 
-    /// Whether nothing is kept in memory.
-    pub(super) fn is_off(&self) -> bool {
-        self.off
+    /// Nobody knows whether a commit of this process has happened.
+    pub(crate) fn doubt(&self) {
+        self.lease.doubt();
     }
 
     fn failed(&self, refusal: Refusal, kind: CredentialKind, asker: &Asker, at: Timestamp) {
@@ -350,7 +350,7 @@ impl Registry {
             credential: held.indexed_as,
             place,
             valid_for,
-            expires_at: held.not_after,
+            expires_at: held.not_after(),
         }))
     }
 
@@ -409,13 +409,7 @@ impl Registry {
         {
             return refused(Reason::Disabled, Some(known.thing), Some(since));
         }
-        let held = Held {
-            thing: known.thing,
-            profile: known.place.profile,
-            indexed_as: known.indexed_as,
-            kind: known.kind,
-            not_after: known.not_after,
-        };
+        let held = Held::new(&known);
         let place = Arc::new(known.place);
         let kept = cache.keep(digest, held, &place, moment, valid);
         Ok(Ok((held, place, kept)))
