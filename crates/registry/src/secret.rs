@@ -195,9 +195,19 @@ impl Verifier {
     }
 }
 
-/// The HMAC in a verifier, as it is: what the cache knows a credential by.
+/// The HMAC in a verifier, as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Digest([u8; 32]);
+
+/// Its first half, which RFC 2104 (section 5) allows to stand for the whole: what the cache knows a credential by.
+pub(crate) type Short = [u8; 16];
+
+impl Digest {
+    pub(crate) fn short(&self) -> Short {
+        let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = self.0;
+        first
+    }
+}
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     ids::{GroupId, ProfileId, ThingId},
-    secret::Digest,
+    secret::{Digest, Short},
     things::ThingType,
 };
 
@@ -82,8 +82,8 @@ const NEVER: u32 = u32::MAX;
 #[derive(Clone, Copy)]
 struct Credential {
     seen: Seen,
-    /// In milliseconds since the start.
-    until: u64,
+    /// In tenths of a second since the start, rounded down: never longer than it is true.
+    until: u32,
     /// When its use was last noted, in seconds since the start.
     noted: u32,
     held: Result<Held, Refusal>,
@@ -110,7 +110,7 @@ pub(super) enum Found {
 /// The cache.
 pub(super) struct Cache {
     pub(super) fence: Fence,
-    credentials: Map<Digest, Credential, UnitWeighter, BuildHasherDefault<Prefix>>,
+    credentials: Map<Short, Credential, UnitWeighter, BuildHasherDefault<Prefix>>,
     profiles: Map<ProfileId, Profile, ByBytes>,
 }
 
@@ -133,10 +133,10 @@ impl Cache {
 
     /// What is known of a credential at `now`, in time since the start.
     pub(super) fn find(&self, digest: &Digest, now: Duration) -> Found {
-        let Some(Credential { seen, until, noted, held }) = self.credentials.get(digest) else {
+        let Some(Credential { seen, until, noted, held }) = self.credentials.get(&digest.short()) else {
             return Found::Unknown;
         };
-        let until = Duration::from_millis(until);
+        let until = Duration::from_millis(u64::from(until) * 100);
         if until <= now {
             return Found::Unknown;
         }
@@ -156,8 +156,8 @@ impl Cache {
     /// A use of a credential was noted. Should the entry be an older one by then than what somebody has just put
     /// in its place, the fence says so, and it is read again.
     pub(super) fn noted(&self, digest: &Digest, now: Duration) {
-        if let Some(credential) = self.credentials.get(digest) {
-            self.credentials.insert(*digest, Credential { noted: seconds(now), ..credential });
+        if let Some(credential) = self.credentials.get(&digest.short()) {
+            self.credentials.insert(digest.short(), Credential { noted: seconds(now), ..credential });
         }
     }
 
@@ -178,8 +178,8 @@ impl Cache {
         valid: Option<Duration>,
     ) -> Duration {
         let kept = valid.unwrap_or(LONGEST).min(LONGEST);
-        let credential = Credential { seen, until: millis(now, kept), noted: NEVER, held: Ok(held) };
-        self.credentials.insert(digest, credential);
+        let credential = Credential { seen, until: tenths(now, kept), noted: NEVER, held: Ok(held) };
+        self.credentials.insert(digest.short(), credential);
         let profile = Profile { seen, until: now.saturating_add(LONGEST), place: Arc::clone(place) };
         self.profiles.insert(held.profile, profile);
         kept
@@ -187,14 +187,13 @@ impl Cache {
 
     /// Keeps that a credential let nobody in.
     pub(super) fn keep_refusal(&self, digest: Digest, refusal: Refusal, (seen, now): (Seen, Duration)) {
-        let credential = Credential { seen, until: millis(now, REFUSED), noted: NEVER, held: Err(refusal) };
-        self.credentials.insert(digest, credential);
+        let credential = Credential { seen, until: tenths(now, REFUSED), noted: NEVER, held: Err(refusal) };
+        self.credentials.insert(digest.short(), credential);
     }
 }
 
-/// The end of what is kept from `now` on, rounded down: never longer than it is true.
-fn millis(now: Duration, kept: Duration) -> u64 {
-    u64::try_from(now.saturating_add(kept).as_millis()).unwrap_or(u64::MAX)
+fn tenths(now: Duration, kept: Duration) -> u32 {
+    u32::try_from(now.saturating_add(kept).as_millis() / 100).unwrap_or(u32::MAX)
 }
 
 fn seconds(time: Duration) -> u32 {
