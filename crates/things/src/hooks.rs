@@ -16,7 +16,10 @@ mod rabbitmq;
 mod rmqtt;
 mod vernemq;
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use axum::{Router, middleware};
 use registry::{
@@ -28,10 +31,15 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     App,
-    limits::Source,
+    limits::{Source, time::within},
     rest::Problem,
     telemetry::hooks::{Broker, Question, Verdict},
 };
+
+/// How many topics and filters one question may name: each is compared with all that the thing may do.
+const MOST_ACTS: usize = 200;
+/// Brokers wait about as long for an answer; until then it holds room.
+const LONGEST_ANSWER: Duration = Duration::from_secs(5);
 
 /// What every hook holds.
 #[derive(Clone)]
@@ -169,16 +177,40 @@ impl Hooks {
         Ok(self.app.registry.device_by_id(thing).await?)
     }
 
-    /// Whether somebody may do something on a topic.
-    async fn authorize(&self, party: &Party, act: Act<'_>) -> Judged<()> {
-        match self.app.registry.may(&self.app.options.topics, party, act).await? {
+    /// Whether somebody may do each of these.
+    async fn weigh(&self, party: &Party, acts: &[Act<'_>]) -> Judged<Vec<bool>> {
+        if acts.len() > MOST_ACTS {
+            tracing::debug!(asked = acts.len(), most = MOST_ACTS, "too many topics in one question");
+            return Err(Denied::Refused);
+        }
+        let powers = self.app.options.topics.powers(party);
+        let mut allowed = Vec::with_capacity(acts.len());
+        for act in acts {
+            allowed.push(self.app.registry.may(&powers, *act).await?);
+        }
+        Ok(allowed)
+    }
+
+    /// Whether somebody may do all of these.
+    async fn authorize(&self, party: &Party, acts: &[Act<'_>]) -> Judged<()> {
+        match self.weigh(party, acts).await?.into_iter().all(|allowed| allowed) {
             true => Ok(()),
             false => Err(Denied::Refused),
         }
     }
 
-    /// Counts an answer; what it is comes back.
-    fn counted<T>(&self, broker: Broker, question: Question, judged: Judged<T>) -> Judged<T> {
+    /// Settles a question, unless that takes too long, and counts the answer; what it is comes back.
+    async fn settle<T>(
+        &self,
+        broker: Broker,
+        question: Question,
+        judging: impl Future<Output = Judged<T>>,
+    ) -> Judged<T> {
+        let limit = LONGEST_ANSWER.min(self.app.options.body_timeout);
+        let judged = within(limit, judging).await.unwrap_or_else(|| {
+            tracing::debug!(broker = broker.as_str(), "a question did not arrive or was not settled in time");
+            Err(Denied::Unwell)
+        });
         let verdict = match &judged {
             Ok(_) => Verdict::Allowed,
             Err(Denied::Refused) => Verdict::Refused,
