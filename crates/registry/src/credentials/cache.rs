@@ -1,7 +1,7 @@
 //! What was read of credentials and profiles, kept in memory. [`Fence`] says whether it may still be
 //! true, so that nothing has to be removed for a change to count.
 //!
-//! Bounded twice: credentials by number, profiles' configurations by bytes. Keys are digests, never
+//! Bounded twice: credentials, and things by their ids, by number, profiles' configurations by bytes. Keys are digests, never
 //! credentials.
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 use quick_cache::{UnitWeighter, Weighter, sync::Cache as Map};
 
 use super::{
-    IndexedAs,
+    IndexedAs, Standing,
     activity::GRAIN,
     device::{Place, Refusal},
     fence::{Fence, Mark, Seen},
@@ -48,11 +48,10 @@ pub(super) struct Held {
     pub(super) not_after: Option<Timestamp>,
 }
 
-impl Held {
-    /// What it depends on. The group too, because it ends with it; its profile is looked at by itself.
-    fn marks(&self, place: &Place) -> [Mark; 2] {
-        [Mark::Object(self.thing.uuid()), Mark::Object(place.group.uuid())]
-    }
+/// What is known of a thing depends on these. On the group too, because the thing ends with it; its profile is
+/// looked at by itself.
+fn marks(thing: ThingId, place: &Place) -> [Mark; 2] {
+    [Mark::Object(thing.uuid()), Mark::Object(place.group.uuid())]
 }
 
 /// Of a use that was never noted.
@@ -67,6 +66,17 @@ struct Credential {
     /// When its use was last noted, in seconds since the start.
     noted: u32,
     held: Result<Held, Refusal>,
+}
+
+/// What a thing's row says; where it is says its profile.
+#[derive(Clone, Copy)]
+struct Thing {
+    seen: Seen,
+    /// In milliseconds since the start.
+    until: u64,
+    profile: ProfileId,
+    kind: Option<ThingType>,
+    enabled: bool,
 }
 
 #[derive(Clone)]
@@ -91,11 +101,12 @@ pub(super) enum Found {
 pub(super) struct Cache {
     pub(super) fence: Fence,
     credentials: Map<Digest, Credential, UnitWeighter, BuildHasherDefault<Prefix>>,
+    things: Map<ThingId, Thing>,
     profiles: Map<ProfileId, Profile, ByBytes>,
 }
 
 impl Cache {
-    /// With room for so many credentials; none is a cache that forgets at once.
+    /// With room for so many credentials, and as many things by their ids; none is a cache that forgets at once.
     pub(super) fn new(credentials: usize) -> Self {
         let most = u64::try_from(credentials).unwrap_or(u64::MAX);
         Self {
@@ -107,6 +118,7 @@ impl Cache {
                 BuildHasherDefault::default(),
                 Default::default(),
             ),
+            things: Map::with_weighter(credentials.min(1_000), most, UnitWeighter),
             profiles: Map::with_weighter(100, if most == 0 { 0 } else { PLACES }, ByBytes),
         }
     }
@@ -123,7 +135,7 @@ impl Cache {
         match held {
             Err(refusal) if self.fence.holds(seen, &[Mark::Credentials]) => Found::Refused(refusal),
             Ok(held) => match self.place(held.profile, now) {
-                Some(place) if self.fence.holds(seen, &held.marks(&place)) => {
+                Some(place) if self.fence.holds(seen, &marks(held.thing, &place)) => {
                     let due = noted == NEVER || seconds(now).saturating_sub(noted) >= GRAIN;
                     Found::Device(held, place, until - now, due)
                 }
@@ -160,9 +172,32 @@ impl Cache {
         let kept = valid.unwrap_or(LONGEST).min(LONGEST);
         let credential = Credential { seen, until: millis(now, kept), noted: NEVER, held: Ok(held) };
         self.credentials.insert(digest, credential);
-        let profile = Profile { seen, until: now.saturating_add(LONGEST), place: Arc::clone(place) };
-        self.profiles.insert(held.profile, profile);
+        self.keep_place(place, (seen, now));
         kept
+    }
+
+    fn keep_place(&self, place: &Arc<Place>, (seen, now): (Seen, Duration)) {
+        let profile = Profile { seen, until: now.saturating_add(LONGEST), place: Arc::clone(place) };
+        self.profiles.insert(place.profile, profile);
+    }
+
+    /// What is known of a thing by its id.
+    pub(super) fn standing(&self, thing: ThingId, now: Duration) -> Option<Standing> {
+        let Thing { seen, until, profile, kind, enabled } = self.things.get(&thing)?;
+        if Duration::from_millis(until) <= now {
+            return None;
+        }
+        let place = self.place(profile, now)?;
+        self.fence.holds(seen, &marks(thing, &place)).then_some(Standing { kind, enabled, place })
+    }
+
+    /// Keeps what a thing was when it was read at `seen`.
+    pub(super) fn keep_standing(&self, thing: ThingId, standing: &Standing, (seen, now): (Seen, Duration)) {
+        let Standing { kind, enabled, place } = standing;
+        let until = millis(now, LONGEST);
+        let kept = Thing { seen, until, profile: place.profile, kind: *kind, enabled: *enabled };
+        self.things.insert(thing, kept);
+        self.keep_place(place, (seen, now));
     }
 
     /// Keeps that a credential let nobody in.

@@ -53,6 +53,7 @@ impl Asked {
             password: self.get("password"),
             client_id: client_id.unwrap_or_else(|| self.get("client_id")),
             source: address.unwrap_or(self.peer),
+            broker: self.peer,
         }
     }
 }

@@ -58,6 +58,7 @@ impl Event {
             password: self.password.as_deref().unwrap_or_default(),
             client_id: self.client_id.as_deref().unwrap_or_default(),
             source: self.peer_addr.as_deref().and_then(ip).unwrap_or(peer),
+            broker: peer,
         }
     }
 }
