@@ -159,14 +159,14 @@ async fn what_is_kept_of_a_thing_by_its_id_ends_with_what_it_was_made_from() {
         let any = Expect::any();
         let (thing, _) = world.thing(profile, "a").await;
         let (sensor, _) = world.thing(profile, "b").await;
-        let kind = async |thing: ThingId, kind: ThingType| {
+        let kind = async |of: ThingId, kind: ThingType| {
             let update = ThingUpdate {
-                name: ThingName::try_from("a").unwrap(),
+                name: ThingName::try_from(if of == thing { "a" } else { "b" }).unwrap(),
                 kind: Some(kind),
                 metadata: None,
                 key: None,
             };
-            world.update_thing(&call, thing, &update, &any).await.unwrap();
+            world.update_thing(&call, of, &update, &any).await.unwrap();
         };
         let place = async |thing: ThingId| world.device_by_id(thing).await.unwrap().place;
         let commands = async || world.can_command(thing, sensor).await.unwrap();
@@ -229,8 +229,9 @@ async fn ids_that_are_used_again_bring_no_key_back() {
         let org = world.org(&world.root).await;
         let group = world.group(org, "group").await;
         let profile = world.profile(group, "profile").await;
-        let (_, key) = world.thing(profile, "a").await;
+        let (thing, key) = world.thing(profile, "a").await;
         assert!(world.shows(INTERNAL, &key).await.is_some());
+        world.device_by_id(thing).await.unwrap();
         world.delete_groups(&call, &[group]).await.unwrap();
         let other = world.group(org, "other").await;
         let again = registry::profiles::NewProfile {
@@ -243,6 +244,7 @@ async fn ids_that_are_used_again_bring_no_key_back() {
         let (_, neighbour) = world.thing(profile, "b").await;
         assert_eq!(world.shows(INTERNAL, &neighbour).await.unwrap().place.group, other);
         assert!(world.shows(INTERNAL, &key).await.is_none());
+        assert!(matches!(world.device_by_id(thing).await, Err(Error::NotFound)));
     }
 }
 

@@ -6,7 +6,10 @@
 
 use std::{
     hash::{BuildHasherDefault, Hasher},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -65,6 +68,8 @@ struct Credential {
     until: u64,
     /// When its use was last noted, in seconds since the start.
     noted: u32,
+    /// Of its profile, as it was read.
+    tenure: u32,
     held: Result<Held, Refusal>,
 }
 
@@ -75,6 +80,7 @@ struct Thing {
     /// In milliseconds since the start.
     until: u64,
     profile: ProfileId,
+    tenure: u32,
     kind: Option<ThingType>,
     enabled: bool,
 }
@@ -83,6 +89,9 @@ struct Thing {
 struct Profile {
     seen: Seen,
     until: Duration,
+    /// A number for the profile in this group. If its id comes to be used again in another one, whatever was there
+    /// before is known by another number: the marks of the group where it is now do not tell of its end.
+    tenure: u32,
     place: Arc<Place>,
 }
 
@@ -103,6 +112,7 @@ pub(super) struct Cache {
     credentials: Map<Digest, Credential, UnitWeighter, BuildHasherDefault<Prefix>>,
     things: Map<ThingId, Thing>,
     profiles: Map<ProfileId, Profile, ByBytes>,
+    tenures: AtomicU32,
 }
 
 impl Cache {
@@ -120,12 +130,13 @@ impl Cache {
             ),
             things: Map::with_weighter(credentials.min(1_000), most, UnitWeighter),
             profiles: Map::with_weighter(100, if most == 0 { 0 } else { PLACES }, ByBytes),
+            tenures: AtomicU32::new(0),
         }
     }
 
     /// What is known of a credential at `now`, in time since the start.
     pub(super) fn find(&self, digest: &Digest, now: Duration) -> Found {
-        let Some(Credential { seen, until, noted, held }) = self.credentials.get(digest) else {
+        let Some(Credential { seen, until, noted, tenure, held }) = self.credentials.get(digest) else {
             return Found::Unknown;
         };
         let until = Duration::from_millis(until);
@@ -134,7 +145,7 @@ impl Cache {
         }
         match held {
             Err(refusal) if self.fence.holds(seen, &[Mark::Credentials]) => Found::Refused(refusal),
-            Ok(held) => match self.place(held.profile, now) {
+            Ok(held) => match self.place((held.profile, tenure), now) {
                 Some(place) if self.fence.holds(seen, &marks(held.thing, &place)) => {
                     let due = noted == NEVER || seconds(now).saturating_sub(noted) >= GRAIN;
                     Found::Device(held, place, until - now, due)
@@ -153,10 +164,11 @@ impl Cache {
         }
     }
 
-    /// The place of a profile, if it is known.
-    pub(super) fn place(&self, profile: ProfileId, now: Duration) -> Option<Arc<Place>> {
-        let found = self.profiles.get(&profile)?;
-        (found.until > now && self.fence.holds(found.seen, &found.place.marks())).then_some(found.place)
+    /// The place of a profile in its tenure, if it is known.
+    fn place(&self, (profile, tenure): (ProfileId, u32), now: Duration) -> Option<Arc<Place>> {
+        let found =
+            self.profiles.get(&profile).filter(|found| found.tenure == tenure && found.until > now)?;
+        self.fence.holds(found.seen, &found.place.marks()).then_some(found.place)
     }
 
     /// Keeps whose a credential was when it was read at `seen`; `valid` is how much longer it is valid, if
@@ -170,24 +182,28 @@ impl Cache {
         valid: Option<Duration>,
     ) -> Duration {
         let kept = valid.unwrap_or(LONGEST).min(LONGEST);
-        let credential = Credential { seen, until: millis(now, kept), noted: NEVER, held: Ok(held) };
+        let tenure = self.keep_place(place, (seen, now));
+        let credential = Credential { seen, until: millis(now, kept), noted: NEVER, tenure, held: Ok(held) };
         self.credentials.insert(digest, credential);
-        self.keep_place(place, (seen, now));
         kept
     }
 
-    fn keep_place(&self, place: &Arc<Place>, (seen, now): (Seen, Duration)) {
-        let profile = Profile { seen, until: now.saturating_add(LONGEST), place: Arc::clone(place) };
-        self.profiles.insert(place.profile, profile);
+    /// Keeps a place, and tells the profile's tenure.
+    fn keep_place(&self, place: &Arc<Place>, (seen, now): (Seen, Duration)) -> u32 {
+        let known = self.profiles.get(&place.profile).filter(|known| known.place.group == place.group);
+        let tenure = known.map_or_else(|| self.tenures.fetch_add(1, Ordering::Relaxed), |known| known.tenure);
+        let until = now.saturating_add(LONGEST);
+        self.profiles.insert(place.profile, Profile { seen, until, tenure, place: Arc::clone(place) });
+        tenure
     }
 
     /// What is known of a thing by its id.
     pub(super) fn standing(&self, thing: ThingId, now: Duration) -> Option<Standing> {
-        let Thing { seen, until, profile, kind, enabled } = self.things.get(&thing)?;
+        let Thing { seen, until, profile, tenure, kind, enabled } = self.things.get(&thing)?;
         if Duration::from_millis(until) <= now {
             return None;
         }
-        let place = self.place(profile, now)?;
+        let place = self.place((profile, tenure), now)?;
         self.fence.holds(seen, &marks(thing, &place)).then_some(Standing { kind, enabled, place })
     }
 
@@ -195,14 +211,15 @@ impl Cache {
     pub(super) fn keep_standing(&self, thing: ThingId, standing: &Standing, (seen, now): (Seen, Duration)) {
         let Standing { kind, enabled, place } = standing;
         let until = millis(now, LONGEST);
-        let kept = Thing { seen, until, profile: place.profile, kind: *kind, enabled: *enabled };
-        self.things.insert(thing, kept);
-        self.keep_place(place, (seen, now));
+        let tenure = self.keep_place(place, (seen, now));
+        let profile = place.profile;
+        self.things.insert(thing, Thing { seen, until, profile, tenure, kind: *kind, enabled: *enabled });
     }
 
     /// Keeps that a credential let nobody in.
     pub(super) fn keep_refusal(&self, digest: Digest, refusal: Refusal, (seen, now): (Seen, Duration)) {
-        let credential = Credential { seen, until: millis(now, REFUSED), noted: NEVER, held: Err(refusal) };
+        let until = millis(now, REFUSED);
+        let credential = Credential { seen, until, noted: NEVER, tenure: 0, held: Err(refusal) };
         self.credentials.insert(digest, credential);
     }
 }
