@@ -188,21 +188,35 @@ impl TopicRules {
         messages
     }
 
-    /// Whether a thing may do something, as far as its own row tells.
-    pub fn judge(&self, party: &Party, act: Act<'_>) -> Verdict {
-        let acl = self.acl(party);
+    /// What a thing may do, put together once for all that it asks.
+    pub fn powers<'a>(&'a self, party: &'a Party) -> Powers<'a> {
+        Powers { rules: self, party, acl: self.acl(party) }
+    }
+}
+
+/// What one thing may do, for any number of its questions.
+#[derive(Clone, Debug)]
+pub struct Powers<'a> {
+    rules: &'a TopicRules,
+    party: &'a Party,
+    acl: Acl,
+}
+
+impl Powers<'_> {
+    /// Whether the thing may do something, as far as its own row tells.
+    pub fn judge(&self, act: Act<'_>) -> Verdict {
         let (allowed, asked) = match act {
-            Act::Publish(topic) => (&acl.publish, Filter::topic(topic)),
-            Act::Subscribe(filter) => (&acl.subscribe, Filter::subscription(filter)),
-            Act::Receive(topic) => (&acl.subscribe, Filter::topic(topic)),
+            Act::Publish(topic) => (&self.acl.publish, Filter::topic(topic)),
+            Act::Subscribe(filter) => (&self.acl.subscribe, Filter::subscription(filter)),
+            Act::Receive(topic) => (&self.acl.subscribe, Filter::topic(topic)),
         };
         let Some(asked) = asked else { return Verdict::Refused };
         if allowed.iter().any(|filter| filter.covers(&asked)) {
             return Verdict::Allowed;
         }
-        match (act, &self.thing_commands) {
-            (Act::Publish(topic), Some(template)) if acl.commands_others => {
-                template.recipient(party, topic).map_or(Verdict::Refused, Verdict::IfItCommands)
+        match (act, &self.rules.thing_commands) {
+            (Act::Publish(topic), Some(template)) if self.acl.commands_others => {
+                template.recipient(self.party, topic).map_or(Verdict::Refused, Verdict::IfItCommands)
             }
             _ => Verdict::Refused,
         }
@@ -211,11 +225,11 @@ impl TopicRules {
 
 impl Registry {
     /// Whether a thing may do something on a topic.
-    pub async fn may(&self, rules: &TopicRules, party: &Party, act: Act<'_>) -> Result<bool> {
-        match rules.judge(party, act) {
+    pub async fn may(&self, powers: &Powers<'_>, act: Act<'_>) -> Result<bool> {
+        match powers.judge(act) {
             Verdict::Allowed => Ok(true),
             Verdict::Refused => Ok(false),
-            Verdict::IfItCommands(other) => match self.can_command(party.thing, other).await {
+            Verdict::IfItCommands(other) => match self.can_command(powers.party.thing, other).await {
                 // Whether a thing exists is nobody's business who may not command it.
                 Err(Error::NotFound) => Ok(false),
                 answer => answer,

@@ -1,7 +1,6 @@
 //! Authentication: from a credential to the thing that it names and what that needs to talk.
 
 use std::{
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Count, CredentialKind, EXTERNAL_KEY_BYTES, Failure, IndexedAs, KEY_BYTES, Reason,
+    Asker, Claim, Count, CredentialKind, EXTERNAL_KEY_BYTES, Failure, IndexedAs, KEY_BYTES, Reason,
     activity::Notes,
     cache::{Cache, Found, Held},
     fence::Mark,
@@ -53,23 +52,6 @@ pub struct Device {
     pub expires_at: Option<Timestamp>,
 }
 
-/// A thing, and what decides what it may do. Whether it has shown a credential is not said.
-#[derive(Clone, Debug)]
-pub struct Party {
-    /// Which.
-    pub thing: ThingId,
-    /// What kind it is.
-    pub kind: Option<ThingType>,
-    /// Where it is and how it talks.
-    pub place: Arc<Place>,
-}
-
-impl From<Device> for Party {
-    fn from(device: Device) -> Self {
-        Self { thing: device.thing, kind: device.kind, place: device.place }
-    }
-}
-
 /// A profile as its things see it.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -103,37 +85,6 @@ impl Place {
     pub(super) fn marks(&self) -> [Mark; 2] {
         [Mark::Object(self.profile.uuid()), Mark::Object(self.group.uuid())]
     }
-}
-
-/// Through which door a credential came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Front {
-    /// The HTTP API.
-    Http,
-    /// gRPC.
-    Grpc,
-    /// A broker's hook.
-    Hook,
-}
-
-impl Front {
-    /// As stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Grpc => "grpc",
-            Self::Hook => "hook",
-        }
-    }
-}
-
-/// Who asks about a credential: for the list of checks that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Asker {
-    /// Through which door.
-    pub front: Front,
-    /// The device's address, or else that of whoever asks for it.
-    pub source: Option<IpAddr>,
 }
 
 /// A failed check, as far as it is known whose.
@@ -254,13 +205,20 @@ impl Registry {
         credential: &Secret,
         asker: &Asker,
     ) -> Result<Device> {
-        match self.check(kind, credential).await? {
+        self.authenticate_claim(&Claim::new(kind, credential, *asker)).await
+    }
+
+    /// The same, where more is asked of a credential than to be good. [`Error::TooMany`] where nothing is looked
+    /// up for whoever asks, and it is not in memory.
+    pub async fn authenticate_claim(&self, claim: &Claim<'_>) -> Result<Device> {
+        match self.check(claim).await? {
             Ok(device) => {
                 self.devices.passed.fetch_add(1, Ordering::Relaxed);
                 Ok(device)
             }
             Err(refusal) => {
-                self.devices.failed(refusal, kind, asker, self.db.clock.now());
+                let kind = claim.kind.unwrap_or(CredentialKind::Internal);
+                self.devices.failed(refusal, kind, &claim.asker, self.db.clock.now());
                 Err(Error::NotFound)
             }
         }
@@ -293,35 +251,33 @@ impl Registry {
         }
     }
 
-    /// A thing that whoever asks has let in before, as it is now: [`Error::NotFound`] unless it exists and
-    /// is enabled. For brokers, which show a credential once and ask about topics afterwards.
-    pub async fn device_by_id(&self, thing: ThingId) -> Result<Party> {
-        let mut conn = self.db.read().await?;
-        store::credentials::party(&mut conn, thing).await?.ok_or(Error::NotFound)
-    }
-
     /// Makes an actor of a thing that shows its credential.
-    pub async fn authenticate_thing(
-        &self,
-        kind: CredentialKind,
-        credential: &Secret,
-        asker: &Asker,
-    ) -> Result<Actor> {
-        match self.authenticate_device(kind, credential, asker).await {
+    pub async fn authenticate_thing(&self, claim: &Claim<'_>) -> Result<Actor> {
+        match self.authenticate_claim(claim).await {
             Ok(device) => Ok(Actor::Thing(device.thing)),
             Err(Error::NotFound) => Err(Error::Unauthenticated),
             Err(error) => Err(error),
         }
     }
 
-    async fn check(&self, kind: CredentialKind, credential: &Secret) -> Result<Result<Device, Refusal>> {
-        if let Err(reason) = plausible(kind, credential) {
-            return Ok(Err(Refusal::nobodys(reason)));
+    async fn check(&self, claim: &Claim<'_>) -> Result<Result<Device, Refusal>> {
+        let plausible = match claim.kind {
+            Some(kind) => plausible(kind, claim.credential),
+            None => plausible(CredentialKind::External, claim.credential),
+        };
+        let too_many = |retry_after| Err(Error::TooMany { retry_after });
+        if let Err(reason) = plausible {
+            return claim.held.map_or(Ok(Err(Refusal::nobodys(reason))), too_many);
         }
-        let digest = self.keyring.digest(credential);
+        let digest = self.keyring.digest(claim.credential);
         let now = self.db.clock.uptime();
         let devices = &self.devices;
         let known = if devices.lease.holds() { devices.cache.find(&digest, now) } else { Found::Unknown };
+        if let Some(retry_after) = claim.held
+            && !matches!(known, Found::Device(..))
+        {
+            return too_many(retry_after);
+        }
         let (held, place, valid_for, to_note) = match known {
             Found::Device(held, place, valid_for, to_note) => {
                 devices.from_memory.fetch_add(1, Ordering::Relaxed);
@@ -337,9 +293,20 @@ impl Registry {
                 Err(refusal) => return Ok(Err(refusal)),
             },
         };
-        if (held.indexed_as == IndexedAs::External) != (kind == CredentialKind::External) {
-            let thing = Some(held.thing);
-            return Ok(Err(Refusal { reason: Reason::WrongKind, thing, since: None }));
+        let refused = |reason| Ok(Err(Refusal { reason, thing: Some(held.thing), since: None }));
+        let is_external = |kind| kind == CredentialKind::External;
+        if claim.kind.is_some_and(|kind| is_external(kind) != (held.indexed_as == IndexedAs::External)) {
+            return refused(Reason::WrongKind);
+        }
+        if !claim.whose.is(held.thing) {
+            return refused(Reason::WrongName);
+        }
+        // Only whether there is such a thing counts.
+        if let Some(owner) = claim.client_of
+            && owner != held.thing
+            && Box::pin(self.is_thing(owner)).await?
+        {
+            return refused(Reason::ClientId);
         }
         if to_note && devices.notes.uses.note(held.thing, digest, self.db.clock.now()) {
             devices.cache.noted(&digest, now);
@@ -354,21 +321,29 @@ impl Registry {
         }))
     }
 
-    /// If the database does not answer, what is in memory counts for the grace.
     async fn look_up_in_time(
         &self,
         digest: Digest,
         now: Duration,
     ) -> Result<Result<(Held, Arc<Place>, Duration), Refusal>> {
-        let devices = &self.devices;
-        let patience = if devices.lease.in_grace() { PATIENCE_IN_GRACE } else { PATIENCE };
-        let looked_up = tokio::time::timeout(patience, self.look_up(digest, now)).await;
-        match looked_up.unwrap_or(Err(Error::Unavailable)) {
-            Err(Error::Unavailable) if devices.lease.in_grace() => match devices.cache.find(&digest, now) {
-                Found::Device(held, place, valid_for, _) => Ok(Ok((held, place, valid_for))),
-                Found::Refused(_) | Found::Unknown => Err(Error::Unavailable),
-            },
-            answer => answer,
+        let known = || match self.devices.cache.find(&digest, now) {
+            Found::Device(held, place, valid_for, _) => Some(Ok((held, place, valid_for))),
+            Found::Refused(_) | Found::Unknown => None,
+        };
+        self.in_time(self.look_up(digest, now), known).await
+    }
+
+    /// What a look-up finds. If the database does not answer, what is in memory counts for the grace.
+    pub(super) async fn in_time<T>(
+        &self,
+        look_up: impl Future<Output = Result<T>>,
+        known: impl FnOnce() -> Option<T>,
+    ) -> Result<T> {
+        let lease = &self.devices.lease;
+        let patience = if lease.in_grace() { PATIENCE_IN_GRACE } else { PATIENCE };
+        match tokio::time::timeout(patience, look_up).await.unwrap_or(Err(Error::Unavailable)) {
+            Err(Error::Unavailable) if lease.in_grace() => known().ok_or(Error::Unavailable),
+            found => found,
         }
     }
 

@@ -211,7 +211,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         "limits.cached_credentials",
         "200000",
         "How many devices' credentials are kept in memory, so that checking one again reads nothing: 0 to 10000000, about \
-         200 bytes each.",
+         200 bytes each. As many things are kept whose brokers ask about them by their ids, about 100 bytes each.",
     ),
     number("limits.connections", "1024", "The most client connections at a time; more wait: 1 to 100000."),
     number(

@@ -15,7 +15,6 @@ use registry::Secret;
 use super::{Hooks, emqx};
 use crate::{
     auth::Presented,
-    limits::Source,
     rest::Peer,
     telemetry::hooks::{Broker, Question, Verdict},
 };
@@ -70,7 +69,7 @@ fn refused(hooks: &Hooks, route: &str, peer: Peer) -> Response {
     if let Some(broker) = broker {
         hooks.app.metrics.hooks.count(broker, Question::Secret, Verdict::Refused);
     }
-    if hooks.app.limits.key_failure(Source::of(peer.0)).is_ok() {
+    if hooks.app.limits.wrong_hook_secret(peer.source()) {
         let (broker, peer) = (broker.map_or("", Broker::as_str), peer.ip());
         tracing::warn!(broker, %peer, "a hook was called without the right secret (option hooks_secret)");
     }

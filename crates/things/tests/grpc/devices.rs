@@ -189,6 +189,7 @@ async fn things_command_as_their_types_allow() {
             let other = things.can_thing_access_group(access(shown, &world.other_group)).await;
             assert_eq!(code(other), Code::PermissionDenied);
         }
+        assert!(world.server.registry.device_checks().failed.iter().all(|(_, times)| *times == 0));
         let nobody = things.can_thing_access_group(access("nobody-has-this-key", &world.group)).await;
         assert_eq!(code(nobody), Code::NotFound);
 
