@@ -47,6 +47,8 @@ pub use watch::{Event, Watch};
 pub const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=512;
 /// External keys: serial numbers are shorter.
 pub const EXTERNAL_KEY_BYTES: std::ops::RangeInclusive<usize> = 5..=512;
+/// What is looked up at all: keys that came from Mainflux may be shorter and longer than new ones.
+pub(crate) const PLAUSIBLE_BYTES: std::ops::RangeInclusive<usize> = 1..=4096;
 /// The longest time that a rotated key stays valid.
 pub const MAX_OVERLAP: Duration = Duration::from_secs(7 * 24 * 3600);
 

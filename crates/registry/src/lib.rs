@@ -14,6 +14,7 @@
 //! | [`trusted`] | what trusted services ask without a person |
 //! | [`topics`] | what a thing may do on a broker |
 //! | [`journal`], [`mail`] | what happened, and who is written to about it |
+//! | [`adopt`] | a Mainflux database becomes one of ours |
 //! | `store` | SQL, engines, locks, conflicts |
 
 #[macro_use]
@@ -23,6 +24,7 @@ mod use_case;
 
 pub mod access;
 pub mod actor;
+pub mod adopt;
 pub mod clock;
 pub mod credentials;
 pub mod doctor;
@@ -157,6 +159,9 @@ impl Registry {
             if forgotten > 0 {
                 tracing::info!(forgotten, "read-back is off: the sealed copies of keys were deleted");
             }
+        }
+        if store::users::any_bcrypt(&mut tx).await? {
+            identity.hashing.expect_bcrypt();
         }
         tx.commit_raw().await?;
         Self::with(db, identity, settings)

@@ -3,6 +3,7 @@
 //! Exit codes: 0 all went well, 1 something failed, 2 the command line or the configuration is wrong,
 //! 3 `things doctor` found an error.
 
+mod adopt;
 mod bench;
 mod doctor;
 mod mail;
@@ -111,6 +112,10 @@ fn run() -> Result<(), Failure> {
     match asked {
         Some(("migrate", _)) => runtime.block_on(setup::migrate(&config)),
         Some(("doctor", _)) => runtime.block_on(doctor::examine(&config)),
+        Some(("adopt", _)) => {
+            let arguments = matches.subcommand_matches("adopt").map(adopt::Asked::of).unwrap_or_default();
+            runtime.block_on(adopt::adopt(&config, &arguments))
+        }
         Some(("mail", _)) => {
             let address = mail.and_then(|(_, arguments)| arguments.get_one::<String>("ADDRESS"));
             runtime.block_on(mail::test(&config, address.map_or("", String::as_str)))
@@ -165,6 +170,7 @@ fn command() -> Command {
             Command::new("doctor")
                 .about("Examine the database, its rows, the keys, the clock and the disk; changes nothing"),
         )
+        .subcommand(adopt::command())
         .subcommand(bench::command())
         .subcommand(
             Command::new("mail")
@@ -213,10 +219,17 @@ fn sources(matches: &ArgMatches) -> Sources {
         .collect();
     let named =
         environment.iter().find(|(name, _)| name == "THINGS_CONFIG").map(|(_, file)| PathBuf::from(file));
-    let flags = OPTIONS
-        .iter()
-        .filter(|option| option.flag.is_some())
-        .filter_map(|option| Some((option.key, matches.get_one::<String>(option.key)?.clone())))
+    // Instead of the flag, because it reads better.
+    let adopted =
+        matches.subcommand_matches("adopt").and_then(|arguments| arguments.get_one::<String>("URL"));
+    let flags = adopted.map(|url| ("database_url", url.clone())).into_iter();
+    let flags = flags
+        .chain(
+            OPTIONS
+                .iter()
+                .filter(|option| option.flag.is_some())
+                .filter_map(|option| Some((option.key, matches.get_one::<String>(option.key)?.clone()))),
+        )
         .collect();
     Sources { file: matches.get_one::<PathBuf>("config").cloned().or(named), environment, flags }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Asker, Claim, Count, CredentialKind, EXTERNAL_KEY_BYTES, Failure, IndexedAs, KEY_BYTES, Reason,
+    Asker, Claim, Count, CredentialKind, Failure, IndexedAs, PLAUSIBLE_BYTES, Reason,
     activity::Notes,
     cache::{Cache, Found, Held},
     fence::Mark,
@@ -395,12 +395,8 @@ impl Registry {
 /// query.
 fn plausible(kind: CredentialKind, credential: &Secret) -> Result<(), Reason> {
     let text = credential.expose();
-    let bytes = match kind {
-        CredentialKind::Internal if text.starts_with(Prefix::ThingKey.as_str()) => {
-            return if credential.is_well_formed(Prefix::ThingKey) { Ok(()) } else { Err(Reason::Checksum) };
-        }
-        CredentialKind::Internal => KEY_BYTES,
-        CredentialKind::External => EXTERNAL_KEY_BYTES,
-    };
-    if bytes.contains(&text.len()) { Ok(()) } else { Err(Reason::UnknownKey) }
+    if kind == CredentialKind::Internal && text.starts_with(Prefix::ThingKey.as_str()) {
+        return if credential.is_well_formed(Prefix::ThingKey) { Ok(()) } else { Err(Reason::Checksum) };
+    }
+    if PLAUSIBLE_BYTES.contains(&text.len()) { Ok(()) } else { Err(Reason::UnknownKey) }
 }

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 
-use sqlx::{AssertSqlSafe, FromRow, postgres::PgRow, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{Conn, Engine, Tx, conflict::translate};
@@ -222,6 +222,15 @@ impl Sql {
     {
         Ok(self.fetch_all(conn).await?.into_iter().next())
     }
+}
+
+/// Changes a table by a statement that PostgreSQL has put together itself, by its own `format('%I')`: names of
+/// constraints cannot be bound.
+// tidy: no permit, because it runs before there is anybody to ask.
+pub(super) async fn alter(conn: &mut PgConnection, quoted_by_the_server: String) -> sqlx::Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "the server has quoted the names in it")]
+    let statement = AssertSqlSafe(quoted_by_the_server);
+    conn.execute(statement).await.map(drop)
 }
 
 /// The pattern of `LIKE … ESCAPE '\\'` for names that contain a text, folded as names are.

@@ -11,6 +11,7 @@
 
 pub mod invites;
 pub mod log_ins;
+pub mod mainflux;
 pub mod orgs;
 pub mod people;
 pub mod proxy;
