@@ -7,6 +7,7 @@
 
 pub(crate) mod access;
 pub(crate) mod activity;
+pub(crate) mod backup;
 pub(crate) mod conflict;
 pub(crate) mod credentials;
 pub(crate) mod doctor;

@@ -6,6 +6,7 @@
 mod bench;
 mod doctor;
 mod mail;
+mod moving;
 mod serve;
 mod setup;
 
@@ -110,6 +111,12 @@ fn run() -> Result<(), Failure> {
         .map_err(|error| Failure::to("start", &error))?;
     match asked {
         Some(("migrate", _)) => runtime.block_on(setup::migrate(&config)),
+        Some(("move", _)) => {
+            let arguments = matches.subcommand_matches("move");
+            let url =
+                |name| arguments.and_then(|given| given.get_one::<String>(name)).map_or("", String::as_str);
+            runtime.block_on(moving::run(&config, url("FROM_URL"), url("TO_URL")))
+        }
         Some(("doctor", _)) => runtime.block_on(doctor::examine(&config)),
         Some(("mail", _)) => {
             let address = mail.and_then(|(_, arguments)| arguments.get_one::<String>("ADDRESS"));
@@ -165,6 +172,7 @@ fn command() -> Command {
             Command::new("doctor")
                 .about("Examine the database, its rows, the keys, the clock and the disk; changes nothing"),
         )
+        .subcommand(moving::command())
         .subcommand(bench::command())
         .subcommand(
             Command::new("mail")
