@@ -64,6 +64,11 @@ impl Subject {
         Self::new("invite", id.uuid(), None)
     }
 
+    /// The installation as a whole, which has no id.
+    pub(crate) fn platform() -> Self {
+        Self::new("platform", Uuid::nil(), None)
+    }
+
     pub(crate) fn session(id: SessionId) -> Self {
         Self::new("session", id.uuid(), None)
     }
@@ -205,6 +210,8 @@ impl Entry {
             ("thing", _) => vec![object, Mark::Credentials],
             ("profile", "profile.created") | ("group", "group.created") => Vec::new(),
             ("profile" | "group", _) => vec![object],
+            // The object, so that other processes hear that there are new credentials.
+            ("platform", "platform.restored") => vec![Mark::Everything, object],
             _ => Vec::new(),
         }
     }

@@ -13,6 +13,7 @@
 //! | [`groups`], [`memberships`], [`invites`], [`profiles`], [`things`], [`credentials`] | the nouns |
 //! | [`trusted`] | what trusted services ask without a person |
 //! | [`topics`] | what a thing may do on a broker |
+//! | [`backup`] | everything at once: backups, restores, moves between engines |
 //! | [`journal`], [`mail`] | what happened, and who is written to about it |
 //! | [`adopt`] | a Mainflux database becomes one of ours |
 //! | `store` | SQL, engines, locks, conflicts |
@@ -25,6 +26,7 @@ mod use_case;
 pub mod access;
 pub mod actor;
 pub mod adopt;
+pub mod backup;
 pub mod clock;
 pub mod credentials;
 pub mod doctor;
@@ -144,6 +146,7 @@ pub struct Registry {
     pub(crate) node: uuid::Uuid,
     pub(crate) probes: credentials::probes::Probes,
     pub(crate) outbox: mail::Outbox,
+    pub(crate) backups: backup::Turns,
 }
 
 impl Registry {
@@ -202,6 +205,7 @@ impl Registry {
             node: credentials::nodes::name()?,
             probes,
             outbox: mail::Outbox::new(settings.mail),
+            backups: backup::Turns::default(),
         }))
     }
 

@@ -8,6 +8,7 @@
 pub(crate) mod access;
 pub(crate) mod activity;
 pub(crate) mod adopt;
+pub(crate) mod backup;
 pub(crate) mod conflict;
 pub(crate) mod credentials;
 pub(crate) mod doctor;

@@ -7,6 +7,7 @@ mod adopt;
 mod bench;
 mod doctor;
 mod mail;
+mod moving;
 mod serve;
 mod setup;
 
@@ -111,6 +112,12 @@ fn run() -> Result<(), Failure> {
         .map_err(|error| Failure::to("start", &error))?;
     match asked {
         Some(("migrate", _)) => runtime.block_on(setup::migrate(&config)),
+        Some(("move", _)) => {
+            let arguments = matches.subcommand_matches("move");
+            let url =
+                |name| arguments.and_then(|given| given.get_one::<String>(name)).map_or("", String::as_str);
+            runtime.block_on(moving::run(&config, url("FROM_URL"), url("TO_URL")))
+        }
         Some(("doctor", _)) => runtime.block_on(doctor::examine(&config)),
         Some(("adopt", _)) => {
             let arguments = matches.subcommand_matches("adopt").map(adopt::Asked::of).unwrap_or_default();
@@ -171,6 +178,7 @@ fn command() -> Command {
                 .about("Examine the database, its rows, the keys, the clock and the disk; changes nothing"),
         )
         .subcommand(adopt::command())
+        .subcommand(moving::command())
         .subcommand(bench::command())
         .subcommand(
             Command::new("mail")

@@ -132,6 +132,18 @@ fn obvious(text: &str) -> bool {
     OBVIOUS_WORDS.iter().any(|word| repeats(word)) || OBVIOUS_ROWS.iter().any(|row| row.contains(&**folded))
 }
 
+/// Whether this is a hash that log-ins may be made to compute: in the form in which they are made here, and
+/// at a cost that is no attack.
+pub(crate) fn is_hash(text: &str) -> bool {
+    let Ok(hash) = PasswordHash::new(text) else { return false };
+    text.len() <= 255
+        && text.starts_with("$argon2id$")
+        && Params::try_from(&hash).is_ok_and(|params| {
+            params.m_cost() <= 256 * 1024 && params.t_cost() <= 16 && params.p_cost() <= 16
+        })
+        && hash.hash.is_some()
+}
+
 /// What a password's hash costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PasswordCost {

@@ -30,7 +30,11 @@ impl Probe {
     }
 
     async fn status(&self) -> ServingStatus {
-        let report = self.app.health.report(&self.app.registry, self.app.options.data_dir.as_deref()).await;
+        let report = self
+            .app
+            .health
+            .report(&self.app.registry, self.app.options.data_dir.as_deref(), &self.app.backups)
+            .await;
         if report.is_ready() { ServingStatus::Serving } else { ServingStatus::NotServing }
     }
 }
