@@ -107,6 +107,8 @@ fn inspect(root: &Path) -> Result<Report> {
 
     let manifest = |file: &str| fs::read_to_string(root.join(file));
     let (registry, things) = ("crates/registry/Cargo.toml", "crates/things/Cargo.toml");
+    let client = "crates/client/Cargo.toml";
+    findings.extend(rules::client_dependencies(client, &manifest(client)?));
     findings.extend(rules::registry_dependencies(registry, &manifest(registry)?));
     findings.extend(rules::things_dependencies(things, &manifest(things)?));
 

@@ -1,10 +1,15 @@
 //! The command line.
 //!
+//! There are two kinds of commands: those of the service, which have its options, and those of a client
+//! (`client`), which ask a service over HTTP and have their own.
+//!
 //! Exit codes: 0 all went well, 1 something failed, 2 the command line or the configuration is wrong,
-//! 3 `things doctor` found an error.
+//! 3 `things doctor` found an error. Of a client: 4 not authenticated or not allowed, 5 not found, 6 in conflict
+//! with how things are, 7 the server cannot be reached, 130 interrupted.
 
 mod adopt;
 mod bench;
+mod client;
 mod doctor;
 mod mail;
 mod moving;
@@ -37,6 +42,13 @@ pub(crate) enum Failure {
     Failed(String),
     /// The doctor found an error, and has told it.
     Unwell,
+    /// A client command did not work; `code` tells programs why.
+    Told {
+        /// The exit code.
+        code: u8,
+        /// All that is to be said.
+        text: String,
+    },
 }
 
 impl Failure {
@@ -63,7 +75,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(text) | Self::Failed(text) => f.write_str(text),
+            Self::Usage(text) | Self::Failed(text) | Self::Told { text, .. } => f.write_str(text),
             Self::Unwell => f.write_str("the examination found errors"),
         }
     }
@@ -80,6 +92,7 @@ pub fn main() -> ExitCode {
                 Failure::Failed(_) => 1,
                 Failure::Usage(_) => 2,
                 Failure::Unwell => 3,
+                Failure::Told { code, .. } => code,
             })
         }
     }
@@ -88,6 +101,13 @@ pub fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     let matches = command().get_matches();
     let asked = matches.subcommand().map(|(name, matches)| (name, matches.subcommand_name()));
+    if let Some((name, _)) = asked.filter(|(name, _)| client::knows(name)) {
+        own_options(&matches, name, &service_options())?;
+        // One that was chosen at compile time would be two, as in `start_logs`.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        return client::run(&matches, command());
+    }
+    own_options(&matches, asked.map_or("serve", |(name, _)| name), &client::options())?;
     if let Some(("config", Some("default"))) = asked {
         return print(&default_file());
     }
@@ -151,73 +171,111 @@ fn start_logs(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The whole. Options stand before the command or behind it; each command has those of its kind.
 fn command() -> Command {
-    let mut command = Command::new("things")
+    let service = service_commands().into_iter().map(|command| with_options(command, &service_options()));
+    root()
+        .subcommands(client::commands())
+        .subcommands(service)
+        .args(service_options())
+        .args(client::options())
+}
+
+fn with_options(command: Command, options: &[Arg]) -> Command {
+    let inner: Vec<String> = command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
+    let command = command.args(options.iter().cloned());
+    inner
+        .into_iter()
+        .fold(command, |command, name| command.mut_subcommand(name, |inner| with_options(inner, options)))
+}
+
+/// Refuses options of the other kind, which only the program as a whole takes.
+fn own_options(matches: &ArgMatches, command: &str, others: &[Arg]) -> Result<(), Failure> {
+    let given = |option: &&Arg| {
+        let source = matches.value_source(option.get_id().as_str());
+        source.is_some_and(|source| source == clap::parser::ValueSource::CommandLine)
+    };
+    match others.iter().find(given) {
+        None => Ok(()),
+        Some(option) => {
+            Err(Failure::Usage(format!("{command} takes no --{}", option.get_long().unwrap_or_default())))
+        }
+    }
+}
+
+fn root() -> Command {
+    Command::new("things")
         .about("The device registry and access-control service of an IoT platform")
         .version(build::VERSION)
         .long_version(format!("{} (commit {}, built {})", build::VERSION, build::COMMIT, build::TIME))
         .after_help(
-            "Without a command it serves. Options can also stand in things.toml or the environment; \
+            "Without a command it serves. The service's options can also stand in things.toml or the environment; \
              things.default.toml lists all of them.\n\n\
              Exit codes: 0 all went well, 1 something failed, 2 the command line or the configuration is wrong, \
-             3 the doctor found an error.",
+             3 the doctor found an error, 4 not authenticated or not allowed, 5 not found, 6 in conflict with how \
+             things are, 7 the server cannot be reached, 130 interrupted.",
         )
-        .subcommand(Command::new("serve").about("Run the service (the default)"))
-        .subcommand(Command::new("migrate").about("Make the database, or bring its schema up to date, and end"))
-        .subcommand(
-            Command::new("config")
-                .about("Look at the configuration")
-                .subcommand_required(true)
-                .subcommand(
-                    Command::new("show").about("Print what is in force and where it comes from, without secrets"),
-                )
-                .subcommand(Command::new("default").about("Print every option with its default and what it is for")),
-        )
-        .subcommand(
-            Command::new("doctor")
-                .about("Examine the database, its rows, the keys, the clock and the disk; changes nothing"),
-        )
-        .subcommand(adopt::command())
-        .subcommand(moving::command())
-        .subcommand(bench::command())
-        .subcommand(
-            Command::new("mail")
-                .about("Look after mail")
-                .subcommand_required(true)
-                .subcommand(
-                    Command::new("test")
-                        .about("Send a mail to somebody in the configured way, and tell what happened")
-                        .arg(Arg::new("ADDRESS").required(true).help("Whom to write to")),
-                )
-                .subcommand(
-                    Command::new("templates")
-                        .about("Write the built-in templates into a directory, for the option mail_templates")
-                        .arg(
-                            Arg::new("DIR")
-                                .required(true)
-                                .value_parser(clap::value_parser!(PathBuf))
-                                .help("Where to; made if it does not exist. Files that exist are left as they are"),
+}
+
+/// The commands of the service.
+fn service_commands() -> Vec<Command> {
+    vec![
+        Command::new("serve").about("Run the service (the default)"),
+        Command::new("migrate").about("Make the database, or bring its schema up to date, and end"),
+        Command::new("config")
+            .about("Look at the configuration")
+            .subcommand_required(true)
+            .subcommand(
+                Command::new("show").about("Print what is in force and where it comes from, without secrets"),
+            )
+            .subcommand(
+                Command::new("default").about("Print every option with its default and what it is for"),
+            ),
+        Command::new("doctor")
+            .about("Examine the database, its rows, the keys, the clock and the disk; changes nothing"),
+        adopt::command(),
+        moving::command(),
+        bench::command(),
+        Command::new("mail")
+            .about("Look after mail")
+            .subcommand_required(true)
+            .subcommand(
+                Command::new("test")
+                    .about("Send a mail to somebody in the configured way, and tell what happened")
+                    .arg(Arg::new("ADDRESS").required(true).help("Whom to write to")),
+            )
+            .subcommand(
+                Command::new("templates")
+                    .about("Write the built-in templates into a directory, for the option mail_templates")
+                    .arg(
+                        Arg::new("DIR").required(true).value_parser(clap::value_parser!(PathBuf)).help(
+                            "Where to; made if it does not exist. Files that exist are left as they are",
                         ),
-                ),
-        )
-        .arg(
-            Arg::new("config")
-                .long("config")
-                .value_name("FILE")
-                .global(true)
-                .value_parser(clap::value_parser!(PathBuf))
-                .help("Read this file instead of ./things.toml [env: THINGS_CONFIG]"),
-        );
-    for option in OPTIONS {
-        if let Some(placeholder) = option.flag {
-            let default = option.default.map(|default| format!(" [default: {}]", default.trim_matches('"')));
-            let help = format!("{} [env: {}]{}", option.help, option.variable(), default.unwrap_or_default());
-            let flag =
-                Arg::new(option.key).long(option.flag_name()).value_name(placeholder).global(true).help(help);
-            command = command.arg(flag);
-        }
-    }
-    command
+                    ),
+            ),
+    ]
+}
+
+/// The options of the service: those of the configuration that have a flag.
+fn service_options() -> Vec<Arg> {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("Read this file instead of ./things.toml [env: THINGS_CONFIG]");
+    let flags = OPTIONS.iter().filter_map(|option| {
+        let placeholder = option.flag?;
+        let default = option.default.map(|default| format!(" [default: {}]", default.trim_matches('"')));
+        let help = format!("{} [env: {}]{}", option.help, option.variable(), default.unwrap_or_default());
+        Some(Arg::new(option.key).long(option.flag_name()).value_name(placeholder).help(help))
+    });
+    [config].into_iter().chain(flags).map(|option| option.help_heading("Options of the service")).collect()
+}
+
+/// What was given for an option, before the command or behind it; behind it counts.
+fn given<'a, T: Clone + Send + Sync + 'static>(matches: &'a ArgMatches, name: &str) -> Option<&'a T> {
+    let inner = matches.subcommand().and_then(|(_, inner)| given(inner, name));
+    inner.or_else(|| matches.try_get_one::<T>(name).ok().flatten())
 }
 
 fn sources(matches: &ArgMatches) -> Sources {
@@ -227,19 +285,12 @@ fn sources(matches: &ArgMatches) -> Sources {
         .collect();
     let named =
         environment.iter().find(|(name, _)| name == "THINGS_CONFIG").map(|(_, file)| PathBuf::from(file));
-    // Instead of the flag, because it reads better.
-    let adopted =
-        matches.subcommand_matches("adopt").and_then(|arguments| arguments.get_one::<String>("URL"));
-    let flags = adopted.map(|url| ("database_url", url.clone())).into_iter();
-    let flags = flags
-        .chain(
-            OPTIONS
-                .iter()
-                .filter(|option| option.flag.is_some())
-                .filter_map(|option| Some((option.key, matches.get_one::<String>(option.key)?.clone()))),
-        )
+    let flags = OPTIONS
+        .iter()
+        .filter(|option| option.flag.is_some())
+        .filter_map(|option| Some((option.key, given::<String>(matches, option.key)?.clone())))
         .collect();
-    Sources { file: matches.get_one::<PathBuf>("config").cloned().or(named), environment, flags }
+    Sources { file: given::<PathBuf>(matches, "config").cloned().or(named), environment, flags }
 }
 
 #[cfg(test)]

@@ -474,8 +474,14 @@ pub(crate) fn database_file(url: &str) -> Option<PathBuf> {
 }
 
 /// Variables that are not options and have a meaning all the same.
-const OTHER_VARIABLES: [&str; 4] =
-    ["THINGS_CONFIG", "THINGS_KEYS", "THINGS_TEST_BROKERS", "THINGS_TEST_POSTGRES"];
+const OTHER_VARIABLES: [&str; 6] = [
+    "THINGS_CONFIG",
+    "THINGS_KEYS",
+    "THINGS_TEST_BROKERS",
+    "THINGS_TEST_POSTGRES",
+    "THINGS_TOKEN",
+    "THINGS_URL",
+];
 
 fn unknown(variable: &str) -> bool {
     // What Kubernetes sets for a service called `things`.

@@ -100,6 +100,16 @@ pub(super) fn things_dependencies(file: &str, manifest: &str) -> Vec<Finding> {
         .collect()
 }
 
+/// A client knows the HTTP API and nothing behind it.
+pub(super) fn client_dependencies(file: &str, manifest: &str) -> Vec<Finding> {
+    dependencies(manifest)
+        .filter(|dependency| ["registry", "things"].contains(&dependency.name))
+        .map(|Dependency { line, name, .. }| {
+            Finding::new(file, line, format!("`{name}` is the service: a client speaks HTTP with it"))
+        })
+        .collect()
+}
+
 /// Whatever is planted in the code is in the list of `cargo xtask planted`, or nobody would notice it.
 pub(super) fn unlisted_faults(file: &str, text: &str) -> Vec<Finding> {
     planted::in_source(text)
@@ -293,6 +303,8 @@ mod tests {
         let registry = "[package]\nname = \"axum\"\n[dependencies]\nsqlx = \"1\"\ntonic-prost = \"1\"\n\
                         clapper = \"1\"\n[dev-dependencies]\nclap = \"1\"";
         assert_eq!(lines_of(registry_dependencies("Cargo.toml", registry)), [5, 8]);
+        let client = "[dependencies]\nreqwest = \"1\"\nregistry.workspace = true\nthingsboard = \"1\"";
+        assert_eq!(lines_of(client_dependencies("Cargo.toml", client)), [3]);
     }
 
     #[test]

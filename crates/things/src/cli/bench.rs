@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
-use super::Failure;
+use super::{Failure, given};
 use crate::{
     bench::{self, Task},
     config::OPTIONS,
@@ -76,7 +76,7 @@ fn number(
 /// `all` are the arguments of the whole program.
 pub(super) fn run(all: &ArgMatches, arguments: &ArgMatches) -> Result<(), Failure> {
     let mut flags = OPTIONS.iter().filter(|option| option.flag.is_some() && option.key != "database_url");
-    if let Some(ignored) = flags.find(|option| all.get_one::<String>(option.key).is_some()) {
+    if let Some(ignored) = flags.find(|option| given::<String>(all, option.key).is_some()) {
         return Err(Failure::Usage(format!("bench takes no --{}", ignored.flag_name())));
     }
     let number = |name| {
@@ -91,7 +91,7 @@ pub(super) fn run(all: &ArgMatches, arguments: &ArgMatches) -> Result<(), Failur
         connections: connections.filter_map(|count| usize::try_from(*count).ok()).collect(),
         fronts: (only != Some("grpc"), only != Some("http")),
         wrong_keys: number("wrong-keys")?,
-        database_url: all.get_one::<String>("database_url").cloned(),
+        database_url: given::<String>(all, "database_url").cloned(),
         json: arguments.get_one::<String>("output").is_some_and(|form| form == "json"),
     };
     // PostgreSQL may be reached by TLS.

@@ -1,0 +1,86 @@
+//! What an import needs to be gone on with: the key that the server knows it by, in a small file beside the keys.
+
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
+
+use super::super::{
+    Failure,
+    asked::{fresh_key, note},
+    secrets,
+};
+
+/// An import that may have begun.
+pub(super) struct Resume {
+    path: PathBuf,
+    kept: Kept,
+}
+
+// With the key, whoever may ask as this person gets the things' keys again: the file is as private as they are.
+#[derive(Deserialize, Serialize)]
+struct Kept {
+    idempotency_key: String,
+    /// Of the file and what is to be done with it: under one key goes one import.
+    fingerprint: String,
+}
+
+impl Resume {
+    /// The unfinished import whose keys were to go into this file, or a new one.
+    pub(super) fn find(keys: &Path, fingerprint: &str) -> Result<Self, Failure> {
+        let mut name = keys.file_name().unwrap_or_default().to_owned();
+        name.push(".resume");
+        let path = keys.with_file_name(name);
+        if let Ok(text) = fs::read_to_string(&path) {
+            let kept: Option<Kept> = serde_json::from_str(&text).ok();
+            return match kept.filter(|kept| kept.fingerprint == fingerprint) {
+                Some(kept) => {
+                    note("an earlier run of this import did not end; going on with it");
+                    Ok(Self { path, kept })
+                }
+                None => Err(Failure::conflict(format!(
+                    "{0} is of an unfinished import of another file, or with other options\n  Repeat that one, or, to \
+                     give it up, remove {0}",
+                    path.display()
+                ))),
+            };
+        }
+        let kept = Kept { idempotency_key: fresh_key()?, fingerprint: fingerprint.to_owned() };
+        let text = serde_json::to_vec(&kept).map_err(|error| Failure::to("note the import", &error))?;
+        let mut whole = secrets::Whole::begin(&path, true)?;
+        whole.write(&text)?;
+        whole.finish()?;
+        Ok(Self { path, kept })
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.kept.idempotency_key
+    }
+
+    /// It has ended.
+    pub(super) fn forget(self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Of what is to be done, and of the file, byte for byte.
+pub(super) fn fingerprint(about: &str, file: &Path) -> Result<String, Failure> {
+    let unreadable =
+        |error: std::io::Error| Failure::Usage(format!("cannot read {}: {error}", file.display()));
+    let mut digest = Context::new(&SHA256);
+    digest.update(about.as_bytes());
+    digest.update(&[0]);
+    let mut read = fs::File::open(file).map_err(unreadable)?;
+    let mut part = vec![0; 256 * 1024];
+    loop {
+        match read.read(&mut part).map_err(unreadable)? {
+            0 => break,
+            some => digest.update(part.get(..some).unwrap_or_default()),
+        }
+    }
+    Ok(digest.finish().as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
+}

@@ -1,0 +1,165 @@
+//! `things invite`.
+
+use clap::{ArgAction, Command};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Failure,
+    asked::{Asked, text},
+    given::{list, option, switch, verb, word, words},
+    members::ROLES,
+    output::Column,
+};
+
+const COLUMNS: &[Column] = &[
+    Column::new("id", "ID"),
+    Column::new("state", "STATE"),
+    Column::new("kind", "KIND"),
+    Column::new("invitee_email", "INVITED"),
+    Column::new("invitee_role", "ROLE"),
+    Column::new("org_name", "ORGANISATION"),
+    Column::new("group_name", "GROUP"),
+    Column::new("expires_at", "EXPIRES"),
+    Column::wide("inviter_email", "INVITED BY"),
+    Column::wide("dormant", "SLEEPS"),
+    Column::wide("created_at", "CREATED"),
+];
+
+pub(super) fn command() -> Command {
+    let invite = || words("INVITE", "Their ids");
+    Command::new("invite")
+        .about("Invites: how people come in")
+        .subcommand_required(true)
+        .subcommand(
+            list(
+                "List the invites you received; or, with --sent, --group, --org or --platform, others",
+                &["id", "created_at"],
+            )
+            .arg(switch("sent", "Those that you sent"))
+            .arg(
+                switch("platform", "All of them, as an administrator of the platform").conflicts_with("sent"),
+            )
+            .arg(
+                option("state", "STATE", "pending, accepted, declined, revoked or expired")
+                    .value_parser(["pending", "accepted", "declined", "revoked", "expired"]),
+            )
+            .arg(option("kind", "KIND", "org, group or platform").value_parser(["org", "group", "platform"])),
+        )
+        .subcommand(verb("show", "Show one").arg(word("INVITE", "Its id")))
+        .subcommand(
+            verb("create", "Invite people to --group, or to --org; with neither, to the platform")
+                .arg(words("EMAIL", "Their addresses"))
+                .arg(option("role", "ROLE", "viewer, editor, admin or owner").value_parser(ROLES))
+                .arg(
+                    option(
+                        "group-role",
+                        "GROUP=ROLE",
+                        "And to this group of the organisation; can be repeated",
+                    )
+                    .action(ArgAction::Append),
+                ),
+        )
+        .subcommand(verb("accept", "Accept some").arg(invite()))
+        .subcommand(verb("decline", "Decline some").arg(invite()))
+        .subcommand(verb("revoke", "Take some back").visible_alias("delete").arg(invite()))
+        .subcommand(verb("resend", "Mail some again; their time begins anew").arg(invite()))
+}
+
+pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
+    let given = &asked.given;
+    match given.word(1) {
+        "list" => {
+            let request = asked.client.get(&listed(asked).await?);
+            let request =
+                request.query_opt("state", given.text("state")).query_opt("kind", given.text("kind"));
+            asked.list("list invites", request, "invites", COLUMNS).await
+        }
+        "show" => {
+            let invite =
+                asked.read("show the invite", &format!("/invites/{}", given.required("INVITE"))).await?;
+            asked.out.object(COLUMNS, &invite)
+        }
+        "create" => create(asked).await,
+        verb => {
+            let ids = given.texts("INVITE");
+            if verb == "revoke" {
+                asked.confirm(&format!("Take back {}", ids.join(", ")))?;
+            }
+            for id in ids {
+                let what = format!("{verb} {id}");
+                let done = match verb {
+                    "revoke" => asked.change(&what, asked.client.delete(&format!("/invites/{id}"))).await?,
+                    _ => asked.make(&what, asked.client.post(&format!("/invites/{id}/{verb}"))).await?,
+                };
+                let past = match verb {
+                    "accept" => "accepted",
+                    "decline" => "declined",
+                    "revoke" => "revoked",
+                    _ => "sent again",
+                };
+                asked.done(&format!("{id} is {past}"), done.as_ref())?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The list that is meant.
+async fn listed(asked: &Asked<'_>) -> Result<String, Failure> {
+    if asked.given.flag("platform") {
+        return Ok("/invites".to_owned());
+    }
+    if let Some(group) = asked.group().await? {
+        return Ok(format!("/groups/{group}/invites"));
+    }
+    if let Some(org) = asked.org().await? {
+        return Ok(format!("/orgs/{org}/invites"));
+    }
+    let me = asked.read("list invites", "/users/profile").await?;
+    let which = if asked.given.flag("sent") { "sent" } else { "received" };
+    Ok(format!("/users/{}/invites/{which}", text(&me, "id")))
+}
+
+async fn create(asked: &Asked<'_>) -> Result<(), Failure> {
+    let given = &asked.given;
+    let emails = given.texts("EMAIL");
+    let mut body: Map<String, Value> = Map::new();
+    given.fill(&mut body, &[("role", "role")]);
+    let mut offers = Vec::new();
+    for offer in given.texts("group-role") {
+        let (group, role) = offer.rsplit_once('=').ok_or_else(|| {
+            Failure::Usage(format!("--group-role {offer}: write GROUP=ROLE, like `Floor 2=editor`"))
+        })?;
+        offers.push(json!({"group_id": asked.group_named(group).await?, "member_role": role}));
+    }
+    let with_offers = !offers.is_empty();
+    if with_offers {
+        body.insert("group_invites".to_owned(), offers.into());
+    }
+    let needs_role = || match given.text("role") {
+        Some(_) => Ok(()),
+        None => Err(Failure::Usage("say with which role: --role".to_owned())),
+    };
+    let what = "send the invite";
+    let path = if let Some(group) = asked.group().await? {
+        needs_role()?;
+        if with_offers {
+            return Err(Failure::Usage(
+                "--group-role goes with an invite to --org, not to --group".to_owned(),
+            ));
+        }
+        format!("/groups/{group}/invites")
+    } else if let Some(org) = asked.org().await? {
+        needs_role()?;
+        format!("/orgs/{org}/invites")
+    } else {
+        "/invites".to_owned()
+    };
+    for email in emails {
+        body.insert("email".to_owned(), email.into());
+        let made = asked.make(what, asked.client.post(&path).json(&body)).await?;
+        let id = made.as_ref().map_or("", |made| text(made, "id")).to_owned();
+        asked.done(&format!("{email} is invited: {id}"), made.as_ref())?;
+    }
+    Ok(())
+}

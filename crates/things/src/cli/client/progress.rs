@@ -1,0 +1,177 @@
+//! How far a long command is: a bar where somebody looks, a line every few seconds where it is written down.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Failure, inert};
+
+/// How often a line is written where there is no terminal.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// One stretch of a long command.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    doing: &'static str,
+    counts: Counts,
+    /// Where there is no terminal: since when, and when the last line was written.
+    lines: Option<(Instant, Instant)>,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Counts {
+    Bytes,
+    Rows,
+}
+
+impl Progress {
+    /// Begins; `of` is the whole, if it is known.
+    pub(super) fn begin(doing: &'static str, counts: Counts, of: Option<u64>) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let bar = match of {
+            Some(of) => ProgressBar::new(of),
+            None => ProgressBar::no_length(),
+        };
+        let now = Instant::now();
+        if terminal {
+            bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+            bar.enable_steady_tick(Duration::from_millis(200));
+        } else {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let progress = Self { bar, doing, counts, lines: (!terminal).then_some((now, now)) };
+        progress.style(of.is_some());
+        progress
+    }
+
+    fn style(&self, known: bool) {
+        let (at, of, rate) = match self.counts {
+            Counts::Bytes => ("{bytes}", "{total_bytes}", "{bytes_per_sec}"),
+            Counts::Rows => ("{human_pos}", "{human_len}", "{per_sec}"),
+        };
+        let template = if known {
+            format!("{} [{{bar:24}}] {at}/{of}  {rate}  {{eta}} left", self.doing)
+        } else {
+            format!("{} {{spinner}} {at}  {rate}", self.doing)
+        };
+        // The template is ours; were it wrong, the bar would be plain.
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            self.bar.set_style(style.progress_chars("=> "));
+        }
+    }
+
+    /// So far.
+    pub(super) fn at(&mut self, done: u64, of: Option<u64>) {
+        if let Some(of) = of
+            && self.bar.length() != Some(of)
+        {
+            self.bar.set_length(of);
+            self.style(true);
+        }
+        self.bar.set_position(done);
+        if let Some((began, last)) = &mut self.lines
+            && last.elapsed() >= EVERY
+        {
+            *last = Instant::now();
+            let began = *began;
+            self.line(done, began);
+        }
+    }
+
+    fn line(&self, done: u64, began: Instant) {
+        let seconds = began.elapsed().as_secs().max(1);
+        let rate = done / seconds;
+        let show = |count: u64| match self.counts {
+            Counts::Bytes => HumanBytes(count).to_string(),
+            Counts::Rows => HumanCount(count).to_string(),
+        };
+        let mut text = format!("{} {}", self.doing, show(done));
+        if let Some(of) = self.bar.length() {
+            text.push_str(&format!(" of {}", show(of)));
+            if let Some(left) = of.saturating_sub(done).checked_div(rate) {
+                text.push_str(&format!(", {} left", HumanDuration(Duration::from_secs(left))));
+            }
+        }
+        let _ = writeln!(io::stderr(), "{text}, {}/s", show(rate));
+    }
+
+    /// A line above the bar.
+    pub(super) fn say(&self, text: &str) {
+        let text = inert::lines(text);
+        self.bar.suspend(|| {
+            let _ = writeln!(io::stderr(), "{text}");
+        });
+    }
+
+    /// Takes the bar away.
+    pub(super) fn end(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Counts what another task moves, and shows it until that task is done.
+pub(super) async fn watched<T>(
+    mut progress: Progress,
+    counter: Arc<AtomicU64>,
+    of: Option<u64>,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => {
+                progress.end();
+                return done;
+            }
+            () = tokio::time::sleep(Duration::from_millis(100)) => progress.at(counter.load(Ordering::Relaxed), of),
+        }
+    }
+}
+
+/// Runs what may take long; Ctrl-C ends it with `words`, which say what is done and how to go on.
+pub(super) async fn interruptible<T>(
+    words: impl Fn() -> String,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        done = work => done,
+        interrupted = tokio::signal::ctrl_c() => match interrupted {
+            Ok(()) => Err(Failure::interrupted(&words())),
+            Err(error) => Err(Failure::to("listen for Ctrl-C", &error)),
+        },
+    }
+}
+
+/// A reader that counts.
+pub(super) struct Counted<R> {
+    inner: R,
+    counter: Arc<AtomicU64>,
+}
+
+impl<R> Counted<R> {
+    pub(super) fn new(inner: R, counter: Arc<AtomicU64>) -> Self {
+        Self { inner, counter }
+    }
+}
+
+impl<R: tokio::io::AsyncRead + Unpin> tokio::io::AsyncRead for Counted<R> {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+        into: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let polled = std::pin::Pin::new(&mut self.inner).poll_read(context, into);
+        let read = into.filled().len() - before;
+        self.counter.fetch_add(u64::try_from(read).unwrap_or_default(), Ordering::Relaxed);
+        polled
+    }
+}

@@ -1,0 +1,16 @@
+//! `things` as a client: the program itself, against a real server.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where it cannot go on"
+)]
+
+#[path = "../support/app.rs"]
+mod app;
+mod contexts;
+mod nouns;
+mod organisations;
+mod terminal;
+mod typed;
