@@ -184,8 +184,10 @@ impl Cache {
 
     /// The place of a profile in its tenure, if it is known.
     fn place(&self, (profile, tenure): (ProfileId, u32), now: Duration) -> Option<Arc<Place>> {
-        let found =
-            self.profiles.get(&profile).filter(|found| found.tenure == tenure && found.until > now)?;
+        let found = self.profiles.get(&profile).filter(|found| found.until > now)?;
+        if found.tenure != tenure && !planted!("T8: a profile is the same in any group") {
+            return None;
+        }
         self.fence.holds(found.seen, &found.place.marks()).then_some(found.place)
     }
 
