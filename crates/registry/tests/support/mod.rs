@@ -109,6 +109,43 @@ impl Database {
         .unwrap()
     }
 
+    /// All rows of all tables, as text: what two looks have in common is unchanged. Without what processes
+    /// tell each other of being there.
+    pub async fn dump(&self) -> String {
+        let tables = match self.engine {
+            Engine::Sqlite => {
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
+            }
+            Engine::Postgres => {
+                "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ('nodes', 'revocations') ORDER BY tablename"
+            }
+        };
+        let tables = self.texts(tables).await;
+        if self.engine == Engine::Postgres {
+            let parts = tables.iter().map(|table| {
+                format!(
+                    "(SELECT '{table}: ' || count(*) || E'\\n' || coalesce(string_agg(t::text, E'\\n' ORDER BY t::text) || E'\\n', '') FROM \"{table}\" t)"
+                )
+            });
+            // One statement: connecting for each table would take longer than all of them.
+            return self.text(format!("SELECT {}", parts.collect::<Vec<_>>().join(" || "))).await;
+        }
+        let mut dump = String::new();
+        for table in tables {
+            let columns = format!(
+                "SELECT group_concat('quote(\"' || name || '\")', ' || ''|'' || ') FROM pragma_table_info('{table}')"
+            );
+            let row = self.text(columns).await;
+            let rows = self.texts(format!("SELECT {row} AS line FROM \"{table}\" ORDER BY line")).await;
+            dump += &format!("{table}: {}\n", rows.len());
+            for row in rows {
+                dump += &row;
+                dump.push('\n');
+            }
+        }
+        dump
+    }
+
     /// Executes a statement and keeps its transaction open: what it locked stays locked.
     pub async fn hold(&self, sql: &str) -> Held {
         #[expect(clippy::disallowed_methods, reason = "a test's own text")]

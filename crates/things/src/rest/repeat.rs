@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, Method},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use registry::{Error, actor::MAX_HEADER_KEY};
 
-use super::{Problem, body};
+use super::{Problem, body, imports};
 use crate::App;
 
 /// Whether this request may be a repetition; found by `extract::Caller`, after the caller is known.
@@ -35,7 +35,7 @@ pub(crate) async fn to_its_end(State(app): State<App>, mut request: Request, nex
     request.extensions_mut().insert(room.clone());
     let done = tokio::spawn(async move {
         let request = match request.method() {
-            &Method::POST => repeatable(request, &app).await,
+            &Method::POST if !keeps_its_own_record(&request) => repeatable(request, &app).await,
             _ => request,
         };
         let response = next.run(request).await;
@@ -46,6 +46,11 @@ pub(crate) async fn to_its_end(State(app): State<App>, mut request: Request, nex
         Ok(response) => response,
         Err(error) => Problem::internal(error).into_response(),
     }
+}
+
+/// Imports are too large to be held, and are repeated part by part.
+fn keeps_its_own_record(request: &Request) -> bool {
+    request.extensions().get::<MatchedPath>().is_some_and(|route| route.as_str() == imports::PATH)
 }
 
 /// Attaches the idempotency key, and the body, which is needed to recognise the request again.
@@ -74,7 +79,8 @@ async fn repeatable(request: Request, app: &App) -> Request {
     Request::from_parts(parts, body)
 }
 
-fn key(headers: &HeaderMap) -> Option<Result<Arc<str>, Problem>> {
+/// The request's key, if it has one.
+pub(super) fn key(headers: &HeaderMap) -> Option<Result<Arc<str>, Problem>> {
     let mut values = headers.get_all("idempotency-key").iter();
     let value = values.next()?;
     let text = value.to_str().unwrap_or_default();
