@@ -32,6 +32,11 @@ const fn invites(name: &'static str) -> Test {
     Test { package: "registry", target: "invites", name }
 }
 
+/// A test in `crates/registry/tests/devices.rs`.
+const fn devices(name: &'static str) -> Test {
+    Test { package: "registry", target: "devices", name }
+}
+
 /// A test in `crates/registry/tests/activity.rs`.
 const fn activity(name: &'static str) -> Test {
     Test { package: "registry", target: "activity", name }
@@ -136,12 +141,12 @@ const FAULTS: &[(&str, &[Test])] = &[
     ("I15: an answered invite is taken back", &[invites("invites::answer::an_invite_ends_once")]),
     (
         "T8: a change does not end what is in memory",
-        &[Test {
-            package: "registry",
-            target: "devices",
-            name: "what_is_kept_in_memory_ends_with_what_it_was_made_from",
-        }],
+        &[
+            devices("what_is_kept_in_memory_ends_with_what_it_was_made_from"),
+            devices("what_is_kept_of_a_thing_by_its_id_ends_with_what_it_was_made_from"),
+        ],
     ),
+    ("T8: a profile is the same in any group", &[devices("ids_that_are_used_again_bring_no_key_back")]),
     ("T8: a disabled thing gets in", &[activity("a_disabled_thing_gets_in_no_more_and_an_enabled_one_does")]),
     (
         "T1: everybody reads all failed checks",

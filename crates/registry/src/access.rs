@@ -24,8 +24,8 @@ use crate::{
 };
 
 pub(crate) use accounts::{
-    AccountPermit, PlatformPermit, RegistrationPermit, SelfPermit, account, admission, first_start, invited,
-    oneself, platform, registration,
+    AccountPermit, PlatformPermit, RegistrationPermit, SelfPermit, account, admission, backup, first_start,
+    invited, oneself, platform, registration,
 };
 pub(crate) use invites::{
     Answer, ArrivalPermit, Invitations, InviteFacts, InvitePermit, Withdraw, administers_platform, answer,

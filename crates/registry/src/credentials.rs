@@ -7,10 +7,12 @@
 
 mod activity;
 mod cache;
+mod claim;
 mod device;
 mod failures;
 mod fence;
 pub(crate) mod nodes;
+mod party;
 pub(crate) mod probes;
 mod watch;
 
@@ -31,17 +33,22 @@ use crate::{
 };
 
 pub use activity::Credential;
-pub use device::{Asker, Checks, Device, Front, Party, Place};
+pub use claim::{Asker, Claim, Front, Whose};
+pub use device::{Checks, Device, Place};
 pub(crate) use device::{Devices, Known, Retired};
 pub(crate) use failures::{Count, Failure, kept};
 pub use failures::{FailedCheck, FailedCheckFilter, FailedCheckOrder, Reason};
 pub(crate) use fence::Mark;
+pub use party::Party;
+pub(crate) use party::Standing;
 pub use watch::{Event, Watch};
 
 /// Custom keys: at least 16 bytes, because a key is all a device has.
 pub const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=512;
 /// External keys: serial numbers are shorter.
 pub const EXTERNAL_KEY_BYTES: std::ops::RangeInclusive<usize> = 5..=512;
+/// What is looked up at all: keys that came from Mainflux may be shorter and longer than new ones.
+pub(crate) const PLAUSIBLE_BYTES: std::ops::RangeInclusive<usize> = 1..=4096;
 /// The longest time that a rotated key stays valid.
 pub const MAX_OVERLAP: Duration = Duration::from_secs(7 * 24 * 3600);
 

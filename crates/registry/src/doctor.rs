@@ -80,10 +80,20 @@ pub(crate) const RULES: &[Rule] = &[
     },
     Rule {
         subject: "things' keys",
-        sql: "SELECT t.id FROM things t LEFT JOIN credential_index c ON c.verifier = t.key AND c.thing_id = t.id AND c.kind = 'key' WHERE c.thing_id IS NULL",
+        // While a Mainflux database is adopted they are in the clear, and indexed all the same.
+        sql: "SELECT t.id FROM things t LEFT JOIN credential_index c ON c.verifier = t.key AND c.thing_id = t.id AND c.kind = 'key' \
+              WHERE c.thing_id IS NULL AND NOT EXISTS (SELECT 1 FROM adoption a WHERE a.finished_at IS NULL)",
         meaning: "things cannot authenticate because their key is not indexed",
         advice: "rotate their keys",
         severity: Severity::Error,
+    },
+    Rule {
+        subject: "adoption",
+        sql: "SELECT t.id FROM things t LEFT JOIN credential_index c ON c.verifier = t.key AND c.thing_id = t.id AND c.kind = 'key' \
+              WHERE c.thing_id IS NULL AND EXISTS (SELECT 1 FROM adoption a WHERE a.finished_at IS NULL)",
+        meaning: "things have their key in the clear, as Mainflux wrote it",
+        advice: "run `things adopt` to its end",
+        severity: Severity::Warning,
     },
     Rule {
         subject: "external keys",

@@ -224,6 +224,15 @@ pub enum ConflictKind {
     /// The first request with this Idempotency-Key has not ended yet.
     #[error("the first request with this Idempotency-Key is still running; try again shortly")]
     InFlight,
+    /// A restore needs an installation with nothing in it.
+    #[error(
+        "there are organisations, groups or other accounts here already; restore into a new installation, \
+         whose only account is yours"
+    )]
+    NotEmpty,
+    /// Backups and restores go on for long and take much.
+    #[error("a backup or restore is under way already; wait for its end")]
+    UnderWay,
 }
 
 fn closed(state: &InviteState) -> &'static str {
@@ -261,6 +270,8 @@ impl ConflictKind {
             Self::TooManyTokens => "too-many-tokens",
             Self::LastPlatformAdmin => "last-platform-admin",
             Self::InFlight => "request-in-flight",
+            Self::NotEmpty => "installation-not-empty",
+            Self::UnderWay => "already-under-way",
         }
     }
 
@@ -278,7 +289,9 @@ impl ConflictKind {
             | Self::InviteClosed(_)
             | Self::InviteNoLongerValid
             | Self::InviteSleeps
-            | Self::InFlight => None,
+            | Self::InFlight
+            | Self::NotEmpty
+            | Self::UnderWay => None,
         }
     }
 }

@@ -64,6 +64,11 @@ impl Subject {
         Self::new("invite", id.uuid(), None)
     }
 
+    /// The installation as a whole, which has no id.
+    pub(crate) fn platform() -> Self {
+        Self::new("platform", Uuid::nil(), None)
+    }
+
     pub(crate) fn session(id: SessionId) -> Self {
         Self::new("session", id.uuid(), None)
     }
@@ -205,6 +210,8 @@ impl Entry {
             ("thing", _) => vec![object, Mark::Credentials],
             ("profile", "profile.created") | ("group", "group.created") => Vec::new(),
             ("profile" | "group", _) => vec![object],
+            // The object, so that other processes hear that there are new credentials.
+            ("platform", "platform.restored") => vec![Mark::Everything, object],
             _ => Vec::new(),
         }
     }
@@ -256,10 +263,18 @@ pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
         store::replay::keep(&mut tx, &replay, &sealed).await?;
     }
     let marks = tx.take_marks();
+    if entries.is_empty() && marks.is_empty() {
+        // Somebody has made this change before, perhaps only just.
+        registry.until_settled(tx).await?;
+        return Ok(answer);
+    }
     let told = store::nodes::announce(&mut tx, registry.node, &marks).await?;
     let committed = tx.commit_raw().await;
-    // Whatever became of it: a commit whose outcome is unknown may have happened.
+    // Whatever became of it: a commit whose outcome is unknown may have happened, or happen yet.
     registry.devices.changed(&marks);
+    if matches!(committed, Err(Error::OutcomeUnknown)) {
+        registry.devices.doubt();
+    }
     committed?;
     if let Some(xid) = told {
         registry.until_heard(&xid).await;

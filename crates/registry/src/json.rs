@@ -68,8 +68,13 @@ pub struct JsonError(String);
 impl JsonObject {
     /// Reads and checks JSON text.
     pub fn parse(text: &str) -> Result<Self, JsonError> {
+        Self::parse_within(text, 1)
+    }
+
+    /// The same for an object that holds so many others, each of which may be as large as the limits say.
+    pub(crate) fn parse_within(text: &str, objects: usize) -> Result<Self, JsonError> {
         exact_integers(text)?;
-        let mut tally = Tally::default();
+        let mut tally = Tally::of(objects);
         let mut reader = serde_json::Deserializer::from_str(text);
         let value = Checked { tally: &mut tally, depth: 0 }.deserialize(&mut reader);
         match value.and_then(|value| reader.end().map(|()| value)) {
@@ -182,14 +187,28 @@ fn exact_integers(text: &str) -> Result<(), JsonError> {
     Ok(())
 }
 
-#[derive(Default)]
 struct Tally {
     bytes: usize,
     members: usize,
     refusal: Option<String>,
+    most_bytes: usize,
+    most_members: usize,
+    most_depth: usize,
 }
 
 impl Tally {
+    fn of(objects: usize) -> Self {
+        Self {
+            bytes: 0,
+            members: 0,
+            refusal: None,
+            most_bytes: MAX_BYTES.saturating_mul(objects),
+            most_members: MAX_MEMBERS.saturating_mul(objects),
+            // What holds the others has two levels of its own.
+            most_depth: if objects > 1 { MAX_DEPTH + 2 } else { MAX_DEPTH },
+        }
+    }
+
     /// Remembers the reason by itself, because the parser adds line and column to its own.
     fn refuse<E: de::Error>(&mut self, reason: String) -> E {
         self.refusal = Some(reason);
@@ -198,9 +217,10 @@ impl Tally {
 
     fn add<E: de::Error>(&mut self, bytes: usize) -> Result<(), E> {
         self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > MAX_BYTES {
+        if self.bytes > self.most_bytes {
+            let most = self.most_bytes;
             return Err(
-                self.refuse(format!("must be at most {MAX_BYTES} bytes long, numbers written out in full"))
+                self.refuse(format!("must be at most {most} bytes long, numbers written out in full"))
             );
         }
         Ok(())
@@ -295,8 +315,9 @@ impl<'de> Visitor<'de> for Checked<'_> {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             self.tally.members += 1;
-            if self.tally.members > MAX_MEMBERS {
-                return Err(self.tally.refuse(format!("must have at most {MAX_MEMBERS} members in all")));
+            let most = self.tally.most_members;
+            if self.tally.members > most {
+                return Err(self.tally.refuse(format!("must have at most {most} members in all")));
             }
             if name.len() > MAX_NAME_BYTES {
                 return Err(self
@@ -318,8 +339,9 @@ impl<'de> Visitor<'de> for Checked<'_> {
 impl Checked<'_> {
     fn enter<E: de::Error>(&mut self) -> Result<usize, E> {
         self.tally.add(2)?;
-        if self.depth >= MAX_DEPTH {
-            return Err(self.tally.refuse(format!("must be nested at most {MAX_DEPTH} levels deep")));
+        let most = self.tally.most_depth;
+        if self.depth >= most {
+            return Err(self.tally.refuse(format!("must be nested at most {most} levels deep")));
         }
         Ok(self.depth + 1)
     }

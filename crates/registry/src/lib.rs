@@ -13,7 +13,9 @@
 //! | [`groups`], [`memberships`], [`invites`], [`profiles`], [`things`], [`credentials`] | the nouns |
 //! | [`trusted`] | what trusted services ask without a person |
 //! | [`topics`] | what a thing may do on a broker |
+//! | [`backup`] | everything at once: backups, restores, moves between engines |
 //! | [`journal`], [`mail`] | what happened, and who is written to about it |
+//! | [`adopt`] | a Mainflux database becomes one of ours |
 //! | `store` | SQL, engines, locks, conflicts |
 
 #[macro_use]
@@ -23,6 +25,8 @@ mod use_case;
 
 pub mod access;
 pub mod actor;
+pub mod adopt;
+pub mod backup;
 pub mod clock;
 pub mod credentials;
 pub mod doctor;
@@ -142,6 +146,7 @@ pub struct Registry {
     pub(crate) node: uuid::Uuid,
     pub(crate) probes: credentials::probes::Probes,
     pub(crate) outbox: mail::Outbox,
+    pub(crate) backups: backup::Turns,
 }
 
 impl Registry {
@@ -157,6 +162,9 @@ impl Registry {
             if forgotten > 0 {
                 tracing::info!(forgotten, "read-back is off: the sealed copies of keys were deleted");
             }
+        }
+        if store::users::any_bcrypt(&mut tx).await? {
+            identity.hashing.expect_bcrypt();
         }
         tx.commit_raw().await?;
         Self::with(db, identity, settings)
@@ -197,6 +205,7 @@ impl Registry {
             node: credentials::nodes::name()?,
             probes,
             outbox: mail::Outbox::new(settings.mail),
+            backups: backup::Turns::default(),
         }))
     }
 
@@ -245,7 +254,9 @@ impl Registry {
         if let Some(replay) = call.replay.as_ref().map(|replay| replay.digests(&self.keyring))
             && let Claim::Done(sealed) = store::replay::claim(&mut tx, &replay).await?
         {
-            return Ok(Begun::Repeated(self.keyring.open(&replay.name, &sealed)?));
+            let record = self.keyring.open(&replay.name, &sealed)?;
+            self.until_settled(tx).await?;
+            return Ok(Begun::Repeated(record));
         }
         Ok(Begun::New(tx))
     }

@@ -195,9 +195,19 @@ impl Verifier {
     }
 }
 
-/// The HMAC in a verifier, as it is: what the cache knows a credential by.
+/// The HMAC in a verifier, as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Digest([u8; 32]);
+
+/// Its first half, which RFC 2104 (section 5) allows to stand for the whole: what the cache knows a credential by.
+pub(crate) type Short = [u8; 16];
+
+impl Digest {
+    pub(crate) fn short(&self) -> Short {
+        let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = self.0;
+        first
+    }
+}
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -290,6 +300,20 @@ impl Keyring {
         context.sign().as_ref().to_vec()
     }
 
+    /// A keyed digest of what comes in pieces. Its key is made from the pepper for this purpose alone.
+    pub(crate) fn mac_of_pieces(&self, purpose: &str) -> RunningMac {
+        let key = Zeroizing::new(self.mac(purpose, b"key"));
+        RunningMac(hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &key)))
+    }
+
+    /// Whether a verifier was made with a pepper of this id.
+    pub(crate) fn names_own_pepper(&self, verifier: &str) -> bool {
+        verifier
+            .strip_prefix("h1.")
+            .and_then(|rest| rest.split_once('.'))
+            .is_some_and(|(id, _)| id == self.pepper_id)
+    }
+
     /// Encrypts, bound to `context`: opening it under another one fails.
     pub(crate) fn seal(&self, context: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
         let mut nonce = [0u8; 24];
@@ -315,6 +339,26 @@ impl Keyring {
     pub(crate) fn canary(&self) -> (String, String) {
         let pepper = URL_SAFE_NO_PAD.encode(self.mac("canary/1", b"things"));
         (format!("{}.{pepper}", self.pepper_id), self.kek_id.clone())
+    }
+}
+
+/// A keyed digest under way.
+pub(crate) struct RunningMac(hmac::Context);
+
+impl RunningMac {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// Of all that came so far, as text: base64url.
+    pub(crate) fn told(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0.clone().sign())
+    }
+
+    /// Whether it is this one, compared in constant time.
+    pub(crate) fn is(self, told: &str) -> bool {
+        let told = URL_SAFE_NO_PAD.decode(told).unwrap_or_default();
+        aws_lc_rs::constant_time::verify_slices_are_equal(self.0.sign().as_ref(), &told).is_ok()
     }
 }
 

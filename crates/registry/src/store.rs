@@ -7,6 +7,8 @@
 
 pub(crate) mod access;
 pub(crate) mod activity;
+pub(crate) mod adopt;
+pub(crate) mod backup;
 pub(crate) mod conflict;
 pub(crate) mod credentials;
 pub(crate) mod doctor;
@@ -110,6 +112,7 @@ impl Db {
             None => None,
         };
         let db = Self::connect(url, connections, clock).await?;
+        adopt::refuse_unadopted(&mut db.read().await?).await?;
         db.migrate().await?;
         Ok(db)
     }
@@ -180,7 +183,7 @@ impl Db {
         }
     }
 
-    async fn migrate(&self) -> Result<()> {
+    pub(crate) async fn migrate(&self) -> Result<()> {
         let done = match &self.pools {
             Pools::Sqlite { writer, .. } => sqlx::migrate!("migrations/sqlite").run(writer).await,
             Pools::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await,
@@ -422,8 +425,8 @@ impl Tx {
     }
 
     /// Commits. A connection that breaks here leaves the outcome unknown, which is told as such.
-    /// Private to the journal, the sweepers, what becomes of mails and what devices do: a change is
-    /// committed with its entry or not at all.
+    /// Private to the journal, the sweepers, what becomes of mails, what devices do and the adoption: a
+    /// change is committed with its entry or not at all.
     pub(crate) async fn commit_raw(self) -> Result<()> {
         let done = match self.conn.0 {
             Link::SqliteTx(tx) => tx.commit().await,

@@ -69,6 +69,17 @@ fn tidy(text: &str, most_chars: usize) -> Result<String, TextError> {
     Ok(tidy)
 }
 
+/// The same name without what [`tidy`] refuses or takes away: what separates becomes a space, what is invisible
+/// goes. Possibly nothing is left.
+pub(crate) fn tidied(text: &str) -> String {
+    let visible = text.nfc().filter_map(|c| match c {
+        _ if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => Some(' '),
+        _ if forbidden(c) => None,
+        _ => Some(c),
+    });
+    visible.collect::<String>().trim().nfc().collect()
+}
+
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident($most:literal);)*) => {$(
         $(#[$doc])*
@@ -265,6 +276,20 @@ mod tests {
             assert!(matches!(ThingName::try_from(bad), Err(TextError::Forbidden(_))), "{bad:?}");
         }
         assert!(ThingName::try_from("👨\u{200D}👩\u{200D}👧").is_ok());
+    }
+
+    #[test]
+    fn tidied_names_are_valid() {
+        for (text, name) in [
+            ("pump 7", "pump 7"),
+            (" pump\t7\u{200B} ", "pump 7"),
+            ("Ku\u{0308}che\n", "Küche"),
+            ("\u{FEFF} \u{2028}", ""),
+            ("u\u{200B}\u{0308}", "ü"),
+        ] {
+            assert_eq!(tidied(text), name);
+            assert!(name.is_empty() || ThingName::try_from(name).unwrap().as_str() == name);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod filter;
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 pub use filter::{Filter, MAX_BYTES};
 
@@ -153,11 +154,10 @@ impl TopicRules {
     /// All that a thing may do.
     pub fn acl(&self, party: &Party) -> Acl {
         let commands = party.kind.is_some_and(|kind| !kind.commands().is_empty());
-        let narrowed = party.place.config.as_ref().map(|config| config.topics()).unwrap_or_default();
-        let ProfileTopics { publish, subscribe } = narrowed;
+        let ProfileTopics { publish, subscribe } = &party.place.topics;
         let group_commands = || self.group_commands.iter().map(|template| template.below(party, "#"));
         let besides = |templates: &[Template]| -> Vec<Filter> {
-            templates.iter().filter_map(|template| Filter::parse(&template.render(party))).collect()
+            templates.iter().filter_map(|template| Filter::parse(template.render(party))).collect()
         };
         let mut acl = Acl {
             publish: self.messages(party, publish.as_deref()),
@@ -176,28 +176,47 @@ impl TopicRules {
 
     /// What a thing may do of its messages: all, or what its profile says.
     fn messages(&self, party: &Party, filters: Option<&[String]>) -> Vec<Filter> {
-        let all = ["#".to_owned()];
-        let filters = filters.unwrap_or(&all);
-        let below =
-            |template| filters.iter().filter_map(move |filter| Template::below(template, party, filter));
-        self.messages.iter().flat_map(below).collect()
+        let mut messages = Vec::with_capacity(self.messages.len() * filters.map_or(1, <[_]>::len) + 2);
+        for template in &self.messages {
+            match filters {
+                None => messages.extend(template.below(party, "#")),
+                Some(filters) => {
+                    messages.extend(filters.iter().filter_map(|filter| template.below(party, filter)));
+                }
+            }
+        }
+        messages
     }
 
-    /// Whether a thing may do something, as far as its own row tells.
-    pub fn judge(&self, party: &Party, act: Act<'_>) -> Verdict {
-        let acl = self.acl(party);
+    /// What a thing may do, put together once for all that it asks.
+    pub fn powers<'a>(&'a self, party: &'a Party) -> Powers<'a> {
+        Powers { rules: self, party, acl: self.acl(party) }
+    }
+}
+
+/// What one thing may do, for any number of its questions.
+#[derive(Clone, Debug)]
+pub struct Powers<'a> {
+    rules: &'a TopicRules,
+    party: &'a Party,
+    acl: Acl,
+}
+
+impl Powers<'_> {
+    /// Whether the thing may do something, as far as its own row tells.
+    pub fn judge(&self, act: Act<'_>) -> Verdict {
         let (allowed, asked) = match act {
-            Act::Publish(topic) => (&acl.publish, Filter::topic(topic)),
-            Act::Subscribe(filter) => (&acl.subscribe, Filter::subscription(filter)),
-            Act::Receive(topic) => (&acl.subscribe, Filter::topic(topic)),
+            Act::Publish(topic) => (&self.acl.publish, Filter::topic(topic)),
+            Act::Subscribe(filter) => (&self.acl.subscribe, Filter::subscription(filter)),
+            Act::Receive(topic) => (&self.acl.subscribe, Filter::topic(topic)),
         };
         let Some(asked) = asked else { return Verdict::Refused };
         if allowed.iter().any(|filter| filter.covers(&asked)) {
             return Verdict::Allowed;
         }
-        match (act, &self.thing_commands) {
-            (Act::Publish(topic), Some(template)) if acl.commands_others => {
-                template.recipient(party, topic).map_or(Verdict::Refused, Verdict::IfItCommands)
+        match (act, &self.rules.thing_commands) {
+            (Act::Publish(topic), Some(template)) if self.acl.commands_others => {
+                template.recipient(self.party, topic).map_or(Verdict::Refused, Verdict::IfItCommands)
             }
             _ => Verdict::Refused,
         }
@@ -206,11 +225,11 @@ impl TopicRules {
 
 impl Registry {
     /// Whether a thing may do something on a topic.
-    pub async fn may(&self, rules: &TopicRules, party: &Party, act: Act<'_>) -> Result<bool> {
-        match rules.judge(party, act) {
+    pub async fn may(&self, powers: &Powers<'_>, act: Act<'_>) -> Result<bool> {
+        match powers.judge(act) {
             Verdict::Allowed => Ok(true),
             Verdict::Refused => Ok(false),
-            Verdict::IfItCommands(other) => match self.can_command(party.thing, other).await {
+            Verdict::IfItCommands(other) => match self.can_command(powers.party.thing, other).await {
                 // Whether a thing exists is nobody's business who may not command it.
                 Err(Error::NotFound) => Ok(false),
                 answer => answer,
@@ -261,21 +280,39 @@ impl Template {
     }
 
     fn render(&self, party: &Party) -> String {
-        let level = |part: &Part| match part {
-            Part::Text(text) => text.clone(),
-            Part::Wild(wild) => (*wild).to_owned(),
-            Part::Thing => party.thing.to_string(),
-            Part::Group => party.place.group.to_string(),
-            Part::Org => party.place.org.to_string(),
-            Part::Profile => party.place.profile.to_string(),
-        };
-        self.0.iter().map(level).collect::<Vec<_>>().join("/")
+        // Room for a few ids, so that it is allocated once.
+        let mut text = String::with_capacity(128);
+        for (at, part) in self.0.iter().enumerate() {
+            if at > 0 {
+                text.push('/');
+            }
+            let id = match part {
+                Part::Text(level) => {
+                    text.push_str(level);
+                    continue;
+                }
+                Part::Wild(wild) => {
+                    text.push_str(wild);
+                    continue;
+                }
+                Part::Thing => party.thing.uuid(),
+                Part::Group => party.place.group.uuid(),
+                Part::Org => party.place.org.uuid(),
+                Part::Profile => party.place.profile.uuid(),
+            };
+            text.push_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        }
+        text
     }
 
     /// A filter below this place; an empty one is the place itself.
     fn below(&self, party: &Party, filter: &str) -> Option<Filter> {
-        let place = self.render(party);
-        Filter::parse(&if filter.is_empty() { place } else { format!("{place}/{filter}") })
+        let mut text = self.render(party);
+        if !filter.is_empty() {
+            text.push('/');
+            text.push_str(filter);
+        }
+        Filter::parse(text)
     }
 
     /// Which thing stands in `{thing}`'s place in a topic here or below. All else has to be the

@@ -146,6 +146,80 @@ async fn what_is_kept_in_memory_ends_with_what_it_was_made_from() {
     }
 }
 
+/// The same by ids, which is how brokers ask about topics.
+#[tokio::test]
+async fn what_is_kept_of_a_thing_by_its_id_ends_with_what_it_was_made_from() {
+    for engine in engines() {
+        let world = world(engine).await;
+        let call = world.root.call();
+        let org = world.org(&world.root).await;
+        let (here, there) = (world.group(org, "here").await, world.group(org, "there").await);
+        let (profile, other) = (world.profile(here, "profile").await, world.profile(there, "profile").await);
+        let next_door = world.profile(here, "another profile").await;
+        let any = Expect::any();
+        let (thing, _) = world.thing(profile, "a").await;
+        let (sensor, _) = world.thing(profile, "b").await;
+        let kind = async |of: ThingId, kind: ThingType| {
+            let update = ThingUpdate {
+                name: ThingName::try_from(if of == thing { "a" } else { "b" }).unwrap(),
+                kind: Some(kind),
+                metadata: None,
+                key: None,
+            };
+            world.update_thing(&call, of, &update, &any).await.unwrap();
+        };
+        let place = async |thing: ThingId| world.device_by_id(thing).await.unwrap().place;
+        let commands = async || world.can_command(thing, sensor).await.unwrap();
+        let is_gone = async |thing: ThingId| {
+            matches!(world.device_by_id(thing).await, Err(Error::NotFound))
+                && !world.is_thing(thing).await.unwrap()
+        };
+
+        assert!(!commands().await, "sensors command nothing");
+        kind(thing, ThingType::Controller).await;
+        assert!(commands().await);
+        assert!(world.can_command_group(thing, here).await.unwrap());
+        kind(sensor, ThingType::Gateway).await;
+        assert!(!commands().await, "nobody commands gateways");
+        kind(sensor, ThingType::Sensor).await;
+        assert!(commands().await);
+
+        world.disable_thing(&call, thing, &any).await.unwrap();
+        assert!(matches!(world.device_by_id(thing).await, Err(Error::NotFound)), "disabled");
+        assert!(world.is_thing(thing).await.unwrap());
+        assert!(!commands().await, "disabled things command nothing");
+        world.enable_thing(&call, thing, &any).await.unwrap();
+        assert!(commands().await);
+
+        assert_eq!(place(thing).await.topics.publish, None);
+        let config =
+            ProfileConfig::new(JsonObject::parse(r#"{"topics":{"publish":["a"]}}"#).unwrap()).unwrap();
+        let update = ProfileUpdate {
+            name: ProfileName::try_from("profile").unwrap(),
+            config: Some(Some(config)),
+            metadata: None,
+        };
+        world.update_profile(&call, profile, &update, &any).await.unwrap();
+        assert_eq!(place(thing).await.topics.publish, Some(vec!["a".to_owned()]));
+        world.move_thing(&call, thing, here, next_door, &any).await.unwrap();
+        assert_eq!(place(thing).await.topics.publish, None, "another profile of the group");
+
+        world.move_thing(&call, sensor, there, other, &any).await.unwrap();
+        assert_eq!(place(sensor).await.group, there, "moved");
+        assert!(!commands().await, "another group");
+
+        world.delete_things(&call, &[thing]).await.unwrap();
+        assert!(is_gone(thing).await, "deleted");
+        assert!(matches!(world.can_command(sensor, thing).await, Err(Error::NotFound)));
+        world.delete_groups(&call, &[there]).await.unwrap();
+        assert!(is_gone(sensor).await, "the group is gone");
+        let (last, _) = world.thing(profile, "c").await;
+        assert!(!is_gone(last).await);
+        world.delete_orgs(&call, &[org]).await.unwrap();
+        assert!(is_gone(last).await, "the organisation is gone");
+    }
+}
+
 /// A group and a profile that come back under the ids of deleted ones bring nobody's key back.
 #[tokio::test]
 async fn ids_that_are_used_again_bring_no_key_back() {
@@ -155,8 +229,9 @@ async fn ids_that_are_used_again_bring_no_key_back() {
         let org = world.org(&world.root).await;
         let group = world.group(org, "group").await;
         let profile = world.profile(group, "profile").await;
-        let (_, key) = world.thing(profile, "a").await;
+        let (thing, key) = world.thing(profile, "a").await;
         assert!(world.shows(INTERNAL, &key).await.is_some());
+        world.device_by_id(thing).await.unwrap();
         world.delete_groups(&call, &[group]).await.unwrap();
         let other = world.group(org, "other").await;
         let again = registry::profiles::NewProfile {
@@ -169,6 +244,7 @@ async fn ids_that_are_used_again_bring_no_key_back() {
         let (_, neighbour) = world.thing(profile, "b").await;
         assert_eq!(world.shows(INTERNAL, &neighbour).await.unwrap().place.group, other);
         assert!(world.shows(INTERNAL, &key).await.is_none());
+        assert!(matches!(world.device_by_id(thing).await, Err(Error::NotFound)));
     }
 }
 

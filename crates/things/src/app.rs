@@ -5,6 +5,7 @@ use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 use registry::{Ids, Registry, Secret, topics::TopicRules};
 
 use crate::{
+    backups::BackupState,
     health::Health,
     limits::{RateLimits, bodies::BodyRoom},
     rest::edge::RequestIds,
@@ -31,6 +32,8 @@ pub struct Parts {
     pub(crate) health: Health,
     /// Where request ids come from.
     pub(crate) request_ids: RequestIds,
+    /// How backups are doing.
+    pub backups: BackupState,
 }
 
 /// What the configuration says to the fronts.
@@ -55,6 +58,8 @@ pub struct Options {
     pub tls: bool,
     /// What callers of the gRPC port must show.
     pub grpc_token: Option<Secret>,
+    /// How often this installation takes a backup by itself; `None` for never.
+    pub backup_every: Option<Duration>,
 }
 
 impl Options {
@@ -76,6 +81,7 @@ impl Default for Options {
             topics: TopicRules::default(),
             tls: false,
             grpc_token: None,
+            backup_every: None,
         }
     }
 }
@@ -84,7 +90,8 @@ impl App {
     /// Puts the parts together.
     pub fn new(registry: Arc<Registry>, options: Options) -> Self {
         let limits = RateLimits::new(&options);
-        let metrics = Metrics::of(&registry);
+        let backups = BackupState::expecting(options.backup_every);
+        let metrics = Metrics::of(&registry, &backups);
         let request_ids = RequestIds::new(&Ids::default(), registry.clock().now());
         Self(Arc::new(Parts {
             registry,
@@ -94,6 +101,7 @@ impl App {
             metrics,
             health: Health::default(),
             request_ids,
+            backups,
         }))
     }
 }

@@ -7,10 +7,12 @@
 //! 3 `things doctor` found an error. Of a client: 4 not authenticated or not allowed, 5 not found, 6 in conflict
 //! with how things are, 7 the server cannot be reached, 130 interrupted.
 
+mod adopt;
 mod bench;
 mod client;
 mod doctor;
 mod mail;
+mod moving;
 mod serve;
 mod setup;
 
@@ -130,7 +132,17 @@ fn run() -> Result<(), Failure> {
         .map_err(|error| Failure::to("start", &error))?;
     match asked {
         Some(("migrate", _)) => runtime.block_on(setup::migrate(&config)),
+        Some(("move", _)) => {
+            let arguments = matches.subcommand_matches("move");
+            let url =
+                |name| arguments.and_then(|given| given.get_one::<String>(name)).map_or("", String::as_str);
+            runtime.block_on(moving::run(&config, url("FROM_URL"), url("TO_URL")))
+        }
         Some(("doctor", _)) => runtime.block_on(doctor::examine(&config)),
+        Some(("adopt", _)) => {
+            let arguments = matches.subcommand_matches("adopt").map(adopt::Asked::of).unwrap_or_default();
+            runtime.block_on(adopt::adopt(&config, &arguments))
+        }
         Some(("mail", _)) => {
             let address = mail.and_then(|(_, arguments)| arguments.get_one::<String>("ADDRESS"));
             runtime.block_on(mail::test(&config, address.map_or("", String::as_str)))
@@ -221,6 +233,8 @@ fn service_commands() -> Vec<Command> {
             ),
         Command::new("doctor")
             .about("Examine the database, its rows, the keys, the clock and the disk; changes nothing"),
+        adopt::command(),
+        moving::command(),
         bench::command(),
         Command::new("mail")
             .about("Look after mail")

@@ -1,6 +1,7 @@
 //! How the process is set up: defaults, then the file, then the environment, then flags. Whatever is
 //! wrong is told with the option's name and where it was set.
 
+mod backups;
 mod hooks;
 mod options;
 mod show;
@@ -21,6 +22,7 @@ use registry::{InviteLimits, Keyring, Secret, credentials::Readback};
 use serde::{Deserialize, Deserializer};
 
 pub(crate) use options::{OPTIONS, default_file};
+pub(crate) use show::without_password;
 pub(crate) use sources::Sources;
 use sources::{Given, place, told};
 
@@ -97,6 +99,9 @@ struct Raw {
     registration: Registration,
     session_days: u32,
     invite_days: u32,
+    backup_dir: Option<PathBuf>,
+    backup_every: String,
+    backup_keep: u32,
     keys: Keys,
     auth: Auth,
     limits: RawLimits,
@@ -257,6 +262,7 @@ impl Config {
             return Err(self.refusal("database_url", "must begin with `sqlite:` or `postgres://`"));
         }
         self.destination()?;
+        self.check_backups()?;
         self.check_hooks()?;
         if let Err(error) = crate::telemetry::logs::filter(&raw.log) {
             return Err(self.refusal("log", &format!("is not a filter: {error}")));
@@ -329,8 +335,7 @@ impl Config {
 
     /// SQLite's file.
     pub fn database_file(&self) -> Option<PathBuf> {
-        let url = self.database_url();
-        url.strip_prefix("sqlite:").map(|path| PathBuf::from(path.trim_start_matches("//")))
+        database_file(&self.database_url())
     }
 
     /// Where the API listens.
@@ -446,6 +451,7 @@ impl Config {
             grpc_token: self.raw.grpc_token.clone(),
             hooks_secret: self.raw.hooks_secret.clone(),
             topics: self.topic_rules()?,
+            backup_every: self.backups().map(|schedule| schedule.every),
         })
     }
 
@@ -460,6 +466,11 @@ impl Config {
             drain: seconds(limits.drain_seconds),
         }
     }
+}
+
+/// The file of a database that is SQLite's.
+pub(crate) fn database_file(url: &str) -> Option<PathBuf> {
+    url.strip_prefix("sqlite:").map(|path| PathBuf::from(path.trim_start_matches("//")))
 }
 
 /// Variables that are not options and have a meaning all the same.

@@ -5,6 +5,8 @@ use std::{path::Path, time::Duration};
 use registry::Registry;
 use tokio::{sync::Mutex, time::Instant};
 
+use crate::backups::BackupState;
+
 /// How old an answer may be.
 const KEPT: Duration = Duration::from_secs(1);
 /// A database that needs longer than this counts as away.
@@ -23,6 +25,8 @@ pub(crate) struct Report {
     pub(crate) disk_free: Option<u64>,
     /// Whether mails are sent: none has waited for an hour or was given up within a day.
     pub(crate) mail: bool,
+    /// Whether the newest scheduled backup is as new as it should be; `None` where none are taken.
+    pub(crate) backup: Option<bool>,
 }
 
 impl Report {
@@ -47,7 +51,12 @@ impl Report {
 pub(crate) struct Health(Mutex<Option<(Instant, Report)>>);
 
 impl Health {
-    pub(crate) async fn report(&self, registry: &Registry, data_dir: Option<&Path>) -> Report {
+    pub(crate) async fn report(
+        &self,
+        registry: &Registry,
+        data_dir: Option<&Path>,
+        backups: &BackupState,
+    ) -> Report {
         // Held while asking: the others wait for the same answer.
         let mut kept = self.0.lock().await;
         if let Some((at, report)) = *kept
@@ -61,12 +70,17 @@ impl Health {
             Some(_) => tokio::time::timeout(PATIENCE, registry.mail_status()).await.ok().and_then(Result::ok),
             None => None,
         };
+        let backup = match migrations {
+            Some(_) => tokio::time::timeout(PATIENCE, backups.is_well(registry)).await.ok().flatten(),
+            None => None,
+        };
         let report = Report {
             database: migrations.is_some(),
             migrations,
             disk_free: data_dir.and_then(free_space),
             // What cannot be told is the database's affair.
             mail: mail.is_none_or(|status| status.is_well()),
+            backup,
         };
         *kept = Some((Instant::now(), report));
         report

@@ -16,22 +16,30 @@ mod rabbitmq;
 mod rmqtt;
 mod vernemq;
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use axum::{Router, middleware};
 use registry::{
     Error, Secret, ThingId,
-    credentials::{Asker, CredentialKind, Device, Front, Party},
+    credentials::{Asker, Claim, CredentialKind, Device, Front, Party, Whose},
     topics::Act,
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     App,
-    limits::Source,
+    limits::{Source, time::within},
     rest::Problem,
     telemetry::hooks::{Broker, Question, Verdict},
 };
+
+/// How many topics and filters one question may name: each is compared with all that the thing may do.
+const MOST_ACTS: usize = 200;
+/// Brokers wait about as long for an answer; until then it holds room.
+const LONGEST_ANSWER: Duration = Duration::from_secs(5);
 
 /// What every hook holds.
 #[derive(Clone)]
@@ -65,6 +73,7 @@ struct Login<'a> {
     client_id: &'a str,
     /// The device's address, or the broker's if it does not tell.
     source: IpAddr,
+    broker: IpAddr,
 }
 
 /// Who a user name says that it is: `<thing id>`, `internal`, `external`, or one of these two, `:` and
@@ -121,41 +130,42 @@ impl Hooks {
     /// it names one, and the client id is not another thing's.
     async fn connect(&self, login: Login<'_>, naming: Naming) -> Judged<Device> {
         let name = Name::parse(login.username);
-        if naming == Naming::Needed && name.thing.is_none() {
-            tracing::debug!("a device's user name is not its thing's id, by which this broker asks later");
-            return Err(Denied::Refused);
-        }
-        let key = Secret::new(login.password);
-        let source = Source::of(SocketAddr::new(login.source, 0));
-        self.app.limits.guess(source, name.kind, &key)?;
-        let asker = Asker { front: Front::Hook, source: Some(login.source) };
-        let failed = |error| {
-            // Whether it was one too many changes nothing now: the answer is no.
-            let _ = self.app.limits.key_failure(source);
-            error
+        let whose = match (name.thing, naming) {
+            (Some(thing), _) => Whose::Of(thing),
+            (None, Naming::Optional) => Whose::Anybodys,
+            (None, Naming::Needed) => {
+                tracing::debug!(
+                    "a device's user name is not its thing's id, by which this broker asks later"
+                );
+                Whose::Nobodys
+            }
         };
-        let device = match self.app.registry.authenticate_device(name.kind, &key, &asker).await {
-            Ok(device) if name.thing.is_none_or(|thing| thing == device.thing) => device,
-            Ok(_) => return Err(failed(Denied::Refused)),
-            Err(error @ Error::NotFound) => return Err(failed(error.into())),
-            Err(error) => return Err(error.into()),
+        // All devices of a broker that does not tell where they are would be one source.
+        let source = (login.source != login.broker).then(|| Source::of(SocketAddr::new(login.source, 0)));
+        let guesses = &self.app.limits.hook_keys;
+        let claim = Claim {
+            credential: &Secret::new(login.password),
+            kind: Some(name.kind),
+            asker: Asker { front: Front::Hook, source: Some(login.source) },
+            whose,
+            client_of: owner(login.client_id),
+            held: source.and_then(|source| guesses.hold(source)),
         };
-        self.client_id_is_free(login.client_id, device.thing).await?;
-        Ok(device)
+        self.app.registry.authenticate_claim(&claim).await.map_err(|error| {
+            if let (Error::NotFound, Some(source)) = (&error, source) {
+                // Whether it was one too many changes nothing now: the answer is no.
+                let _ = guesses.failed(source);
+            }
+            error.into()
+        })
     }
 
     /// A client id that begins with a thing's id is that thing's: who connects with another's takes over
     /// its session, with what is queued in it.
     async fn client_id_is_free(&self, client_id: &str, thing: ThingId) -> Judged<()> {
-        let owner = client_id.get(..36).and_then(|id| id.parse::<ThingId>().ok());
-        match owner.filter(|owner| *owner != thing) {
-            None => Ok(()),
-            // Only whether there is such a thing counts.
-            Some(owner) => match self.app.registry.can_command(thing, owner).await {
-                Err(Error::NotFound) => Ok(()),
-                Ok(_) => Err(Denied::Refused),
-                Err(error) => Err(error.into()),
-            },
+        match owner(client_id) {
+            Some(owner) if owner != thing && self.app.registry.is_thing(owner).await? => Err(Denied::Refused),
+            _ => Ok(()),
         }
     }
 
@@ -169,16 +179,40 @@ impl Hooks {
         Ok(self.app.registry.device_by_id(thing).await?)
     }
 
-    /// Whether somebody may do something on a topic.
-    async fn authorize(&self, party: &Party, act: Act<'_>) -> Judged<()> {
-        match self.app.registry.may(&self.app.options.topics, party, act).await? {
+    /// Whether somebody may do each of these.
+    async fn weigh(&self, party: &Party, acts: &[Act<'_>]) -> Judged<Vec<bool>> {
+        if acts.len() > MOST_ACTS {
+            tracing::debug!(asked = acts.len(), most = MOST_ACTS, "too many topics in one question");
+            return Err(Denied::Refused);
+        }
+        let powers = self.app.options.topics.powers(party);
+        let mut allowed = Vec::with_capacity(acts.len());
+        for act in acts {
+            allowed.push(self.app.registry.may(&powers, *act).await?);
+        }
+        Ok(allowed)
+    }
+
+    /// Whether somebody may do all of these.
+    async fn authorize(&self, party: &Party, acts: &[Act<'_>]) -> Judged<()> {
+        match self.weigh(party, acts).await?.into_iter().all(|allowed| allowed) {
             true => Ok(()),
             false => Err(Denied::Refused),
         }
     }
 
-    /// Counts an answer; what it is comes back.
-    fn counted<T>(&self, broker: Broker, question: Question, judged: Judged<T>) -> Judged<T> {
+    /// Settles a question, unless that takes too long, and counts the answer; what it is comes back.
+    async fn settle<T>(
+        &self,
+        broker: Broker,
+        question: Question,
+        judging: impl Future<Output = Judged<T>>,
+    ) -> Judged<T> {
+        let limit = LONGEST_ANSWER.min(self.app.options.body_timeout);
+        let judged = within(limit, judging).await.unwrap_or_else(|| {
+            tracing::debug!(broker = broker.as_str(), "a question did not arrive or was not settled in time");
+            Err(Denied::Unwell)
+        });
         let verdict = match &judged {
             Ok(_) => Verdict::Allowed,
             Err(Denied::Refused) => Verdict::Refused,
@@ -187,6 +221,11 @@ impl Hooks {
         self.app.metrics.hooks.count(broker, question, verdict);
         judged
     }
+}
+
+/// Which thing's id a client id begins with.
+fn owner(client_id: &str) -> Option<ThingId> {
+    client_id.get(..36)?.parse().ok()
 }
 
 #[cfg(test)]

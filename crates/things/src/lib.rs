@@ -4,6 +4,7 @@
 
 mod app;
 mod auth;
+mod backups;
 mod bench;
 pub mod build;
 pub mod cli;
@@ -19,4 +20,5 @@ pub mod serve;
 pub mod telemetry;
 
 pub use app::{App, Options, Parts};
+pub use backups::{BackupState, Schedule};
 pub use limits::{RateLimits, Source};

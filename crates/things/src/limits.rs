@@ -1,22 +1,19 @@
 //! Who has asked how often: one bucket per person, one per source network for those without a token.
 
 pub(crate) mod bodies;
+mod guesses;
 pub(crate) mod time;
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use governor::{Quota, RateLimiter, clock::Clock as _};
-use registry::{Actor, Error, Secret, UserId, credentials::CredentialKind, secret::Prefix};
+use registry::{Actor, Error, UserId};
 
+pub(crate) use self::guesses::Guesses;
 use crate::app::Options;
 
 /// Where a request comes from, as far as a limit is concerned: a /24 or a /56, because one holder of
@@ -58,20 +55,14 @@ impl Principal {
 type Buckets<K> =
     RateLimiter<K, governor::state::keyed::DefaultKeyedStateStore<K>, governor::clock::DefaultClock>;
 
-/// Failed presentations of keys that one source network may make in a second.
-const KEY_FAILURES: NonZeroU32 = NonZeroU32::new(50).unwrap();
-
-/// How long a network that failed too often waits before anything guessable is looked up for it.
-const HELD: Duration = Duration::from_secs(1);
-
 /// The buckets of this process.
 pub struct RateLimits {
     requests: Option<Buckets<Principal>>,
-    key_failures: Buckets<Source>,
-    /// Networks that failed too often, and until when nothing guessable is looked up for them.
-    held: Mutex<HashMap<Source, Instant>>,
-    /// Whether there are any.
-    holding: AtomicBool,
+    /// Wrong keys at the API.
+    pub(crate) keys: Guesses,
+    /// Wrong keys that devices have shown to brokers.
+    pub(crate) hook_keys: Guesses,
+    hook_secrets: Buckets<Source>,
 }
 
 impl RateLimits {
@@ -83,9 +74,9 @@ impl RateLimits {
             .map(|rate| Quota::per_second(rate).allow_burst(burst));
         Self {
             requests: quota.map(RateLimiter::keyed),
-            key_failures: RateLimiter::keyed(Quota::per_second(KEY_FAILURES)),
-            held: Mutex::default(),
-            holding: AtomicBool::new(false),
+            keys: Guesses::default(),
+            hook_keys: Guesses::default(),
+            hook_secrets: RateLimiter::keyed(Quota::per_second(guesses::FAILURES)),
         }
     }
 
@@ -94,39 +85,10 @@ impl RateLimits {
         self.requests.as_ref().map_or(Ok(()), |buckets| take(buckets, &principal))
     }
 
-    /// Counts a failed presentation of a key. Successes are never counted: a gateway that hosts a
-    /// thousand things must not be locked out because one of them has a wrong key.
-    pub fn key_failure(&self, source: Source) -> Result<(), Error> {
-        take(&self.key_failures, &source).inspect_err(|_| {
-            let until = Instant::now() + HELD;
-            let mut held = self.held();
-            held.retain(|_, until| *until > Instant::now());
-            held.insert(source, until);
-            self.holding.store(true, Ordering::Relaxed);
-        })
-    }
-
-    /// Whether this key may be looked up for this network now: for a second after too many failures only one
-    /// that cannot have been guessed, a generated one.
-    pub(crate) fn guess(&self, source: Source, kind: CredentialKind, key: &Secret) -> Result<(), Error> {
-        // Nobody is held on most days.
-        if !self.holding.load(Ordering::Relaxed)
-            || (kind == CredentialKind::Internal && key.is_well_formed(Prefix::ThingKey))
-        {
-            return Ok(());
-        }
-        let now = Instant::now();
-        let mut held = self.held();
-        held.retain(|_, until| *until > now);
-        self.holding.store(!held.is_empty(), Ordering::Relaxed);
-        match held.get(&source) {
-            Some(until) => Err(Error::TooMany { retry_after: *until - now }),
-            None => Ok(()),
-        }
-    }
-
-    fn held(&self) -> MutexGuard<'_, HashMap<Source, Instant>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Counts a wrong secret at the hooks; tells whether it is worth a line in the log. Nothing else follows: the
+    /// devices behind the address may be those of the right broker.
+    pub(crate) fn wrong_hook_secret(&self, source: Source) -> bool {
+        take(&self.hook_secrets, &source).is_ok()
     }
 
     /// Forgets buckets that are full again, once a minute, as long as `app` lives.
@@ -135,12 +97,10 @@ impl RateLimits {
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(Duration::from_secs(60)).await;
-                if let Some(buckets) = &app.limits.requests {
-                    buckets.retain_recent();
-                    buckets.shrink_to_fit();
-                }
-                app.limits.key_failures.retain_recent();
-                app.limits.key_failures.shrink_to_fit();
+                app.limits.requests.iter().for_each(tidy);
+                app.limits.keys.tidy();
+                app.limits.hook_keys.tidy();
+                tidy(&app.limits.hook_secrets);
             }
         });
     }
@@ -150,4 +110,9 @@ fn take<K: Clone + std::hash::Hash + Eq>(buckets: &Buckets<K>, key: &K) -> Resul
     buckets
         .check_key(key)
         .map_err(|until| Error::TooMany { retry_after: until.wait_time_from(buckets.clock().now()) })
+}
+
+fn tidy<K: Clone + std::hash::Hash + Eq>(buckets: &Buckets<K>) {
+    buckets.retain_recent();
+    buckets.shrink_to_fit();
 }

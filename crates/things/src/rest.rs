@@ -12,6 +12,7 @@
 //! | [`problem`] | errors |
 //! | [`openapi`] | the document |
 
+mod backup;
 pub(crate) mod body;
 pub(crate) mod check;
 mod compat;
@@ -75,6 +76,7 @@ fn within_layers() -> OpenApiRouter<App> {
         .merge(devices::routes())
         .merge(doctor::routes())
         .merge(journal::routes())
+        .merge(backup::routes())
         .merge(ops::routes())
 }
 

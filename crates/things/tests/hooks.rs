@@ -13,12 +13,16 @@ mod app;
 mod emqx;
 #[path = "hooks/guard.rs"]
 mod guard;
+#[path = "hooks/limits.rs"]
+mod limits;
 #[path = "hooks/mosquitto.rs"]
 mod mosquitto;
 #[path = "hooks/nanomq.rs"]
 mod nanomq;
 #[path = "hooks/rabbitmq.rs"]
 mod rabbitmq;
+#[path = "hooks/reasons.rs"]
+mod reasons;
 #[path = "hooks/scene.rs"]
 mod scene;
 #[path = "hooks/vernemq.rs"]

@@ -132,12 +132,20 @@ async fn a_mail_server_in_trouble_delays_mails_and_nothing_else() {
             // Wait until it is.
             tokio::time::sleep(Duration::from_millis(20)).await;
             let server = app::start(engine).await;
-            let (_stop, stopping) = Stop::switch();
+            let worker = |patience| {
+                let (stop, stopping) = Stop::switch();
+                let mailing = mailing(&plain(&sink)).within(patience);
+                let run = mailing.run(server.registry.clone(), MailMetrics::default(), stopping, MINUTE);
+                (stop, tokio::spawn(run))
+            };
             // The usual patience would make this test last as long as a server that hangs.
             let patience = if mode == Mode::Hanging { 200 } else { 10_000 };
-            let quick = mailing(&plain(&sink)).within(Duration::from_millis(patience));
-            tokio::spawn(quick.run(server.registry.clone(), MailMetrics::default(), stopping, MINUTE));
+            let (_stop, at_first) = worker(Duration::from_millis(patience));
             trouble(&server, &sink, reason).await;
+            // A server that is only slow, because the machine is busy, is not what this is about.
+            at_first.abort();
+            let (_stop, _patient) = worker(Duration::from_secs(10));
+            over(&server, &sink).await;
         }
     }
 }
@@ -157,7 +165,9 @@ async fn trouble(server: &Running, sink: &Sink, reason: &str) {
     let health = server.anonymous.get("/health").await.expect(200);
     assert_eq!((&health["status"], &health["checks"]["mail"]["status"]), (&json!("warn"), &json!("warn")));
     assert!(sink.mails().is_empty());
+}
 
+async fn over(server: &Running, sink: &Sink) {
     sink.set(Mode::Accepting);
     let arrived = async {
         // Time stands still while an attempt is under way: past its lease it would be made once more.

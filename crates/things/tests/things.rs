@@ -377,6 +377,11 @@ async fn every_failure_to_identify_is_the_same_until_there_are_too_many() {
             bodies.insert(reply.to_string());
         }
         assert_eq!(bodies.len(), 1);
+        while !scene.server.registry.answers_from_memory() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(scene.identify("internal", &key).await.status, 200);
+        let (_, unseen) = scene.one("valve").await;
         let mut last = 404;
         for _ in 0..200 {
             last = scene.identify("internal", "nobody has this key").await.status;
@@ -385,7 +390,12 @@ async fn every_failure_to_identify_is_the_same_until_there_are_too_many() {
             }
         }
         assert_eq!(last, 429);
-        assert_eq!(scene.identify("internal", &key).await.status, 200, "the right key still works");
+        let looked_up = || scene.server.registry.device_checks().from_database;
+        let before = looked_up();
+        assert_eq!(scene.identify("internal", &key).await.status, 200, "one in memory still works");
+        assert_eq!(scene.identify("internal", &unseen).await.status, 429);
+        assert_eq!(scene.identify("internal", "nobody has this either").await.status, 429);
+        assert_eq!(looked_up(), before, "guesses cost a query");
     }
 }
 

@@ -35,6 +35,17 @@ impl PlatformPermit {
     }
 }
 
+/// May the caller have everything at once, password hashes and sealed keys included? Who administers the
+/// platform, by a credential without bounds, or the program itself; and by what right.
+pub(crate) fn backup(call: &Call) -> Result<Via> {
+    match call.actor {
+        Actor::System => Ok(Via::System),
+        Actor::Anonymous | Actor::User(_) | Actor::Thing(_) => {
+            platform(call, true).map(|_| Via::PlatformAdmin)
+        }
+    }
+}
+
 /// Proof that this is the actor's own account.
 pub(crate) struct SelfPermit(UserId);
 

@@ -1,7 +1,6 @@
 //! Authentication: from a credential to the thing that it names and what that needs to talk.
 
 use std::{
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Count, CredentialKind, EXTERNAL_KEY_BYTES, Failure, IndexedAs, KEY_BYTES, Reason,
+    Asker, Claim, Count, CredentialKind, Failure, IndexedAs, PLAUSIBLE_BYTES, Reason,
     activity::Notes,
     cache::{Cache, Found, Held},
     fence::Mark,
@@ -24,7 +23,7 @@ use crate::{
     error::{Error, Result},
     ids::{GroupId, OrgId, ProfileId, ThingId},
     json::JsonObject,
-    profiles::{Handling, ProfileConfig},
+    profiles::{Handling, ProfileConfig, ProfileTopics},
     secret::{Digest, Prefix, Secret},
     store,
     things::ThingType,
@@ -53,23 +52,6 @@ pub struct Device {
     pub expires_at: Option<Timestamp>,
 }
 
-/// A thing, and what decides what it may do. Whether it has shown a credential is not said.
-#[derive(Clone, Debug)]
-pub struct Party {
-    /// Which.
-    pub thing: ThingId,
-    /// What kind it is.
-    pub kind: Option<ThingType>,
-    /// Where it is and how it talks.
-    pub place: Arc<Place>,
-}
-
-impl From<Device> for Party {
-    fn from(device: Device) -> Self {
-        Self { thing: device.thing, kind: device.kind, place: device.place }
-    }
-}
-
 /// A profile as its things see it.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -83,6 +65,8 @@ pub struct Place {
     pub config: Option<ProfileConfig>,
     /// The same as adapters read it, so that it is not taken apart for every device.
     pub handling: Option<Handling>,
+    /// Which topics it narrows its things to; not taken apart for every message either.
+    pub topics: ProfileTopics,
     /// How long the configuration is as text, in bytes; and again, which is more than its parts are.
     pub(crate) bytes: u64,
 }
@@ -92,45 +76,15 @@ impl Place {
     pub(crate) fn new(profile: ProfileId, group: GroupId, org: OrgId, config: Option<JsonObject>) -> Self {
         let config = config.map(ProfileConfig::stored);
         let handling = config.as_ref().map(ProfileConfig::handling);
-        // Twice: as it is, and as it is sent.
-        let bytes = config.as_ref().map_or(0, |config| 2 * config.object().bytes() as u64);
-        Self { profile, group, org, config, handling, bytes }
+        let topics = config.as_ref().map(ProfileConfig::topics).unwrap_or_default();
+        // Twice: as it is, and as it is sent; its topics are less than that once more.
+        let bytes = config.as_ref().map_or(0, |config| 3 * config.object().bytes() as u64);
+        Self { profile, group, org, config, handling, topics, bytes }
     }
 
     pub(super) fn marks(&self) -> [Mark; 2] {
         [Mark::Object(self.profile.uuid()), Mark::Object(self.group.uuid())]
     }
-}
-
-/// Through which door a credential came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Front {
-    /// The HTTP API.
-    Http,
-    /// gRPC.
-    Grpc,
-    /// A broker's hook.
-    Hook,
-}
-
-impl Front {
-    /// As stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Grpc => "grpc",
-            Self::Hook => "hook",
-        }
-    }
-}
-
-/// Who asks about a credential: for the list of checks that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Asker {
-    /// Through which door.
-    pub front: Front,
-    /// The device's address, or else that of whoever asks for it.
-    pub source: Option<IpAddr>,
 }
 
 /// A failed check, as far as it is known whose.
@@ -211,9 +165,9 @@ impl Devices {
         }
     }
 
-    /// Whether nothing is kept in memory.
-    pub(super) fn is_off(&self) -> bool {
-        self.off
+    /// Nobody knows whether a commit of this process has happened.
+    pub(crate) fn doubt(&self) {
+        self.lease.doubt();
     }
 
     fn failed(&self, refusal: Refusal, kind: CredentialKind, asker: &Asker, at: Timestamp) {
@@ -251,13 +205,20 @@ impl Registry {
         credential: &Secret,
         asker: &Asker,
     ) -> Result<Device> {
-        match self.check(kind, credential).await? {
+        self.authenticate_claim(&Claim::new(kind, credential, *asker)).await
+    }
+
+    /// The same, where more is asked of a credential than to be good. [`Error::TooMany`] where nothing is looked
+    /// up for whoever asks, and it is not in memory.
+    pub async fn authenticate_claim(&self, claim: &Claim<'_>) -> Result<Device> {
+        match self.check(claim).await? {
             Ok(device) => {
                 self.devices.passed.fetch_add(1, Ordering::Relaxed);
                 Ok(device)
             }
             Err(refusal) => {
-                self.devices.failed(refusal, kind, asker, self.db.clock.now());
+                let kind = claim.kind.unwrap_or(CredentialKind::Internal);
+                self.devices.failed(refusal, kind, &claim.asker, self.db.clock.now());
                 Err(Error::NotFound)
             }
         }
@@ -290,35 +251,33 @@ impl Registry {
         }
     }
 
-    /// A thing that whoever asks has let in before, as it is now: [`Error::NotFound`] unless it exists and
-    /// is enabled. For brokers, which show a credential once and ask about topics afterwards.
-    pub async fn device_by_id(&self, thing: ThingId) -> Result<Party> {
-        let mut conn = self.db.read().await?;
-        store::credentials::party(&mut conn, thing).await?.ok_or(Error::NotFound)
-    }
-
     /// Makes an actor of a thing that shows its credential.
-    pub async fn authenticate_thing(
-        &self,
-        kind: CredentialKind,
-        credential: &Secret,
-        asker: &Asker,
-    ) -> Result<Actor> {
-        match self.authenticate_device(kind, credential, asker).await {
+    pub async fn authenticate_thing(&self, claim: &Claim<'_>) -> Result<Actor> {
+        match self.authenticate_claim(claim).await {
             Ok(device) => Ok(Actor::Thing(device.thing)),
             Err(Error::NotFound) => Err(Error::Unauthenticated),
             Err(error) => Err(error),
         }
     }
 
-    async fn check(&self, kind: CredentialKind, credential: &Secret) -> Result<Result<Device, Refusal>> {
-        if let Err(reason) = plausible(kind, credential) {
-            return Ok(Err(Refusal::nobodys(reason)));
+    async fn check(&self, claim: &Claim<'_>) -> Result<Result<Device, Refusal>> {
+        let plausible = match claim.kind {
+            Some(kind) => plausible(kind, claim.credential),
+            None => plausible(CredentialKind::External, claim.credential),
+        };
+        let too_many = |retry_after| Err(Error::TooMany { retry_after });
+        if let Err(reason) = plausible {
+            return claim.held.map_or(Ok(Err(Refusal::nobodys(reason))), too_many);
         }
-        let digest = self.keyring.digest(credential);
+        let digest = self.keyring.digest(claim.credential);
         let now = self.db.clock.uptime();
         let devices = &self.devices;
         let known = if devices.lease.holds() { devices.cache.find(&digest, now) } else { Found::Unknown };
+        if let Some(retry_after) = claim.held
+            && !matches!(known, Found::Device(..))
+        {
+            return too_many(retry_after);
+        }
         let (held, place, valid_for, to_note) = match known {
             Found::Device(held, place, valid_for, to_note) => {
                 devices.from_memory.fetch_add(1, Ordering::Relaxed);
@@ -334,9 +293,20 @@ impl Registry {
                 Err(refusal) => return Ok(Err(refusal)),
             },
         };
-        if (held.indexed_as == IndexedAs::External) != (kind == CredentialKind::External) {
-            let thing = Some(held.thing);
-            return Ok(Err(Refusal { reason: Reason::WrongKind, thing, since: None }));
+        let refused = |reason| Ok(Err(Refusal { reason, thing: Some(held.thing), since: None }));
+        let is_external = |kind| kind == CredentialKind::External;
+        if claim.kind.is_some_and(|kind| is_external(kind) != (held.indexed_as == IndexedAs::External)) {
+            return refused(Reason::WrongKind);
+        }
+        if !claim.whose.is(held.thing) {
+            return refused(Reason::WrongName);
+        }
+        // Only whether there is such a thing counts.
+        if let Some(owner) = claim.client_of
+            && owner != held.thing
+            && Box::pin(self.is_thing(owner)).await?
+        {
+            return refused(Reason::ClientId);
         }
         if to_note && devices.notes.uses.note(held.thing, digest, self.db.clock.now()) {
             devices.cache.noted(&digest, now);
@@ -347,25 +317,33 @@ impl Registry {
             credential: held.indexed_as,
             place,
             valid_for,
-            expires_at: held.not_after,
+            expires_at: held.not_after(),
         }))
     }
 
-    /// If the database does not answer, what is in memory counts for the grace.
     async fn look_up_in_time(
         &self,
         digest: Digest,
         now: Duration,
     ) -> Result<Result<(Held, Arc<Place>, Duration), Refusal>> {
-        let devices = &self.devices;
-        let patience = if devices.lease.in_grace() { PATIENCE_IN_GRACE } else { PATIENCE };
-        let looked_up = tokio::time::timeout(patience, self.look_up(digest, now)).await;
-        match looked_up.unwrap_or(Err(Error::Unavailable)) {
-            Err(Error::Unavailable) if devices.lease.in_grace() => match devices.cache.find(&digest, now) {
-                Found::Device(held, place, valid_for, _) => Ok(Ok((held, place, valid_for))),
-                Found::Refused(_) | Found::Unknown => Err(Error::Unavailable),
-            },
-            answer => answer,
+        let known = || match self.devices.cache.find(&digest, now) {
+            Found::Device(held, place, valid_for, _) => Some(Ok((held, place, valid_for))),
+            Found::Refused(_) | Found::Unknown => None,
+        };
+        self.in_time(self.look_up(digest, now), known).await
+    }
+
+    /// What a look-up finds. If the database does not answer, what is in memory counts for the grace.
+    pub(super) async fn in_time<T>(
+        &self,
+        look_up: impl Future<Output = Result<T>>,
+        known: impl FnOnce() -> Option<T>,
+    ) -> Result<T> {
+        let lease = &self.devices.lease;
+        let patience = if lease.in_grace() { PATIENCE_IN_GRACE } else { PATIENCE };
+        match tokio::time::timeout(patience, look_up).await.unwrap_or(Err(Error::Unavailable)) {
+            Err(Error::Unavailable) if lease.in_grace() => known().ok_or(Error::Unavailable),
+            found => found,
         }
     }
 
@@ -406,14 +384,7 @@ impl Registry {
         {
             return refused(Reason::Disabled, Some(known.thing), Some(since));
         }
-        let held = Held {
-            thing: known.thing,
-            group: known.place.group,
-            profile: known.place.profile,
-            indexed_as: known.indexed_as,
-            kind: known.kind,
-            not_after: known.not_after,
-        };
+        let held = Held::new(&known);
         let place = Arc::new(known.place);
         let kept = cache.keep(digest, held, &place, moment, valid);
         Ok(Ok((held, place, kept)))
@@ -424,12 +395,8 @@ impl Registry {
 /// query.
 fn plausible(kind: CredentialKind, credential: &Secret) -> Result<(), Reason> {
     let text = credential.expose();
-    let bytes = match kind {
-        CredentialKind::Internal if text.starts_with(Prefix::ThingKey.as_str()) => {
-            return if credential.is_well_formed(Prefix::ThingKey) { Ok(()) } else { Err(Reason::Checksum) };
-        }
-        CredentialKind::Internal => KEY_BYTES,
-        CredentialKind::External => EXTERNAL_KEY_BYTES,
-    };
-    if bytes.contains(&text.len()) { Ok(()) } else { Err(Reason::UnknownKey) }
+    if kind == CredentialKind::Internal && text.starts_with(Prefix::ThingKey.as_str()) {
+        return if credential.is_well_formed(Prefix::ThingKey) { Ok(()) } else { Err(Reason::Checksum) };
+    }
+    if PLAUSIBLE_BYTES.contains(&text.len()) { Ok(()) } else { Err(Reason::UnknownKey) }
 }

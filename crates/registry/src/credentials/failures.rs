@@ -11,10 +11,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{
-    CredentialKind,
-    device::{Asker, Refusal},
-};
+use super::{Asker, CredentialKind, device::Refusal};
 use crate::{
     Registry,
     access::{self, Administered, Review},
@@ -61,11 +58,15 @@ pub enum Reason {
     Disabled,
     /// A key shown as an external key, or the other way round.
     WrongKind,
+    /// Shown under a name that is not its thing's id, and had to be.
+    WrongName,
+    /// Shown with a client id that begins with another thing's id.
+    ClientId,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::UnknownKey,
         Self::Checksum,
         Self::Expired,
@@ -73,6 +74,8 @@ impl Reason {
         Self::Removed,
         Self::Disabled,
         Self::WrongKind,
+        Self::WrongName,
+        Self::ClientId,
     ];
 
     /// As stored and shown.
@@ -85,6 +88,8 @@ impl Reason {
             Self::Removed => "removed",
             Self::Disabled => "disabled",
             Self::WrongKind => "wrong_kind",
+            Self::WrongName => "wrong_name",
+            Self::ClientId => "client_id",
         }
     }
 }
@@ -92,10 +97,10 @@ impl Reason {
 impl FromStr for Reason {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
-            .ok_or("must be one of unknown_key, checksum, expired, replaced, removed, disabled, wrong_kind")
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(
+            "must be one of unknown_key, checksum, expired, replaced, removed, disabled, wrong_kind, wrong_name, \
+             client_id",
+        )
     }
 }
 

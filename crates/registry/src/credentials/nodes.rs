@@ -7,6 +7,10 @@
 //! that makes it err on the safe side: the node from before its reading, the revoker from after its
 //! commit.
 //!
+//! A request that finds its change made already, by one before it that may still be waiting, waits like that
+//! one. Who loses the connection while committing does not know whether, or when, that happens: for a while such a
+//! node reads what it has announced itself as well.
+//!
 //! A node whose lease has run out asks the database. If that does not answer either, what is in memory
 //! counts for the grace that the operator chose, and revokers wait for that too.
 
@@ -24,7 +28,10 @@ use super::fence::Mark;
 use crate::{
     Registry,
     error::Result,
-    store::nodes::{Heard, KEPT, Xid},
+    store::{
+        self, Tx,
+        nodes::{Heard, KEPT, NOTHING, Xid},
+    },
 };
 
 /// How long after a reading a node may answer from memory.
@@ -43,13 +50,15 @@ pub(super) struct Lease {
     until: AtomicU64,
     /// How much longer if the database does not answer.
     grace: Duration,
+    /// Until when a commit of unknown outcome may still happen, as `until`.
+    doubt: AtomicU64,
 }
 
 impl Lease {
     /// Of a process that is alone with its database, or that has yet to hear from the others.
     pub(super) fn new(alone: bool, grace: Duration) -> Self {
         let until = AtomicU64::new(if alone { u64::MAX } else { 0 });
-        Self { start: Instant::now(), until, grace }
+        Self { start: Instant::now(), until, grace, doubt: AtomicU64::new(0) }
     }
 
     /// Whether what is in memory counts.
@@ -70,6 +79,16 @@ impl Lease {
         until.checked_sub(self.start.elapsed()).filter(|left| !left.is_zero())
     }
 
+    /// A commit is under way of which nobody knows whether it happens.
+    pub(super) fn doubt(&self) {
+        let until = self.start.elapsed() + KEPT;
+        self.doubt.store(u64::try_from(until.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    fn in_doubt(&self) -> bool {
+        self.start.elapsed() < Duration::from_micros(self.doubt.load(Ordering::SeqCst))
+    }
+
     fn renew(&self, read_at: Instant) {
         let until = read_at.saturating_duration_since(self.start) + LEASE;
         self.until.store(u64::try_from(until.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
@@ -85,11 +104,11 @@ impl Registry {
     /// read from a shared database each time. Returns at once where the database belongs to this process
     /// alone.
     pub async fn keep_step(self: Arc<Self>, stopping: impl Future<Output = ()>) {
-        if !self.db.is_shared() || self.devices.is_off() {
+        if !self.db.is_shared() {
             return;
         }
         let node = self.node;
-        let mut heard: Option<(Heard, Instant)> = None;
+        let mut heard = None;
         tokio::select! {
             () = stopping => {}
             () = self.follow(&mut heard) => {}
@@ -105,7 +124,7 @@ impl Registry {
         let _ = tokio::time::timeout(LEASE, goodbye).await;
     }
 
-    async fn follow(&self, heard: &mut Option<(Heard, Instant)>) {
+    async fn follow(&self, heard: &mut Option<Heard>) {
         let mut in_step = true;
         loop {
             let error = match self.listen(heard, &mut in_step).await {
@@ -123,7 +142,7 @@ impl Registry {
     /// Follows the news over one connection, as long as that lives.
     async fn listen(
         &self,
-        heard: &mut Option<(Heard, Instant)>,
+        heard: &mut Option<Heard>,
         in_step: &mut bool,
     ) -> Result<std::convert::Infallible> {
         let keeps = LEASE + self.devices.lease.grace;
@@ -132,23 +151,22 @@ impl Registry {
         let Some(mut feed) = connected else { return Err(crate::Error::internal("there is no feed")) };
         let mut told = None::<Instant>;
         loop {
-            heard.take_if(|(_, at)| at.elapsed() > KEPT / 2);
             if heard.is_none() || self.devices.lease.left().is_none() {
                 // Nobody may be waiting for this node any more: only what is read after they can is enough.
                 in_time(feed.tell(None)).await?;
             }
             let began = Instant::now();
-            let (marks, now) = in_time(feed.read(heard.as_ref().map(|(heard, _)| heard))).await?;
+            let (marks, now) = in_time(feed.read(heard.as_ref(), self.devices.lease.in_doubt())).await?;
             match heard {
-                Some(_) => self.devices.revoked(&marks),
+                Some(last) if !now.misses_some_since(last) => self.devices.revoked(&marks),
                 // What was read before this moment may have changed unheard.
-                None => self.devices.forget(),
+                _ => self.devices.forget(),
             }
             if !marks.is_empty() || told.is_none_or(|told| told.elapsed() >= TELL) {
                 in_time(feed.tell(Some(&now))).await?;
                 told = Some(Instant::now());
             }
-            *heard = Some((now, began));
+            *heard = Some(now);
             self.devices.lease.renew(began);
             if !*in_step {
                 *in_step = true;
@@ -156,6 +174,20 @@ impl Registry {
             }
             feed.wait(PERIOD).await?;
         }
+    }
+
+    /// Before a change is acknowledged that was found to be made already: returns once no node, this one included,
+    /// can answer by what was before it.
+    pub(crate) async fn until_settled(&self, mut tx: Tx) -> Result<()> {
+        let told = store::nodes::announce(&mut tx, self.node, &[NOTHING]).await?;
+        tx.commit_raw().await?;
+        if self.devices.lease.in_doubt() {
+            self.devices.forget();
+        }
+        if let Some(xid) = told {
+            self.until_heard(&xid).await;
+        }
+        Ok(())
     }
 
     /// After a commit, before it is acknowledged: returns once no other node can answer by what was

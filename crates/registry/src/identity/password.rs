@@ -4,7 +4,13 @@
 //! run at a time on threads of their own and a few wait; a storm of log-ins beyond that is sent
 //! away instead of piling up.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
@@ -126,6 +132,18 @@ fn obvious(text: &str) -> bool {
     OBVIOUS_WORDS.iter().any(|word| repeats(word)) || OBVIOUS_ROWS.iter().any(|row| row.contains(&**folded))
 }
 
+/// Whether this is a hash that log-ins may be made to compute: in the form in which they are made here, and
+/// at a cost that is no attack.
+pub(crate) fn is_hash(text: &str) -> bool {
+    let Ok(hash) = PasswordHash::new(text) else { return false };
+    text.len() <= 255
+        && text.starts_with("$argon2id$")
+        && Params::try_from(&hash).is_ok_and(|params| {
+            params.m_cost() <= 256 * 1024 && params.t_cost() <= 16 && params.p_cost() <= 16
+        })
+        && hash.hash.is_some()
+}
+
 /// What a password's hash costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PasswordCost {
@@ -148,6 +166,14 @@ impl PasswordCost {
     }
 }
 
+/// Whether it is a hash of bcrypt's, as Mainflux makes them. Such a password is hashed anew when its owner logs in.
+pub(crate) fn is_bcrypt(stored: &str) -> bool {
+    stored.len() == 60 && ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| stored.starts_with(prefix))
+}
+
+/// A well-formed hash of bcrypt's, at Mainflux's cost, of a password that nobody knows.
+const NOBODYS: &str = "$2b$10$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui";
+
 /// How many hashes may wait for their turn.
 const QUEUE: usize = 32;
 
@@ -161,6 +187,9 @@ pub(crate) struct Hashing {
     /// A well-formed hash of nothing: what an unknown account's password is compared with, so that
     /// it costs the same.
     dummy: String,
+    /// Whether there may be hashes of bcrypt's. While there are, whatever is compared costs one of both kinds, so
+    /// that the time does not tell who has come from Mainflux and not logged in since.
+    has_bcrypt: AtomicBool,
 }
 
 impl Hashing {
@@ -187,6 +216,7 @@ impl Hashing {
             turns: Arc::new(Semaphore::new(permits)),
             room: Arc::new(Semaphore::new(permits.saturating_add(QUEUE))),
             dummy: dummy.to_string(),
+            has_bcrypt: AtomicBool::new(false),
         })
     }
 
@@ -204,15 +234,34 @@ impl Hashing {
     /// password takes as long and is never right.
     pub(crate) async fn verify(&self, password: &Secret, stored: Option<&str>) -> Result<bool> {
         let known = stored.is_some();
-        let stored = stored.unwrap_or(&self.dummy).to_owned();
+        let foreign = stored.filter(|stored| is_bcrypt(stored)).map(str::to_owned);
+        if foreign.is_some() {
+            self.expect_bcrypt();
+        }
+        let with_bcrypt = self.has_bcrypt.load(Ordering::Relaxed);
+        let is_foreign = foreign.is_some();
+        let stored = stored.filter(|_| !is_foreign).unwrap_or(&self.dummy).to_owned();
         let (algorithm, password) = (self.algorithm.clone(), password.clone());
-        let verified =
-            self.run(move || algorithm.verify_password(password.expose().as_bytes(), &*stored)).await?;
+        let verified = self.run(move || {
+            let bytes = password.expose().as_bytes();
+            let of_bcrypt = with_bcrypt.then(|| bcrypt::verify(bytes, foreign.as_deref().unwrap_or(NOBODYS)));
+            (algorithm.verify_password(bytes, &*stored), of_bcrypt)
+        });
+        let (verified, of_bcrypt) = verified.await?;
+        if is_foreign {
+            // A hash that is none of bcrypt's after all is nobody's password.
+            return Ok(of_bcrypt.is_some_and(|verified| verified.unwrap_or(false)));
+        }
         match verified {
             Ok(()) => Ok(known),
             Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
             Err(error) => Err(internal(&error)),
         }
+    }
+
+    /// There are accounts whose password is hashed by bcrypt.
+    pub(crate) fn expect_bcrypt(&self) {
+        self.has_bcrypt.store(true, Ordering::Relaxed);
     }
 
     /// Whether the hash was made at the present cost.
@@ -305,6 +354,26 @@ mod tests {
         }
         assert!(!cheap.verify(&secret, None).await.unwrap());
         assert!(!cheap.verify(&Secret::new(""), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn passwords_from_mainflux_are_checked_and_count_as_outdated() {
+        let hashing = Hashing::new(PasswordCost::Minimal, None).unwrap();
+        // Of Go's x/crypto/bcrypt, whose version is `2a`.
+        let hash =
+            bcrypt::hash_with_result("correct horse", 4).unwrap().format_for_version(bcrypt::Version::TwoA);
+        assert!(is_bcrypt(&hash), "{hash}");
+        assert!(hashing.verify(&Secret::new("correct horse"), Some(&hash)).await.unwrap());
+        assert!(!hashing.verify(&Secret::new("correct horsf"), Some(&hash)).await.unwrap());
+        assert!(!hashing.is_current(&hash));
+        assert!(hashing.has_bcrypt.load(Ordering::Relaxed));
+        assert!(!hashing.verify(&Secret::new("correct horse"), None).await.unwrap());
+        let own = hashing.hash(&Secret::new("correct horse")).await.unwrap();
+        assert!(hashing.verify(&Secret::new("correct horse"), Some(&own)).await.unwrap());
+        assert!(is_bcrypt(NOBODYS));
+        assert!(!bcrypt::verify("", NOBODYS).unwrap());
+        let broken = format!("$2a$10${}", "!".repeat(53));
+        assert!(!hashing.verify(&Secret::new(""), Some(&broken)).await.unwrap());
     }
 
     #[tokio::test]

@@ -184,10 +184,11 @@ impl Registry {
         })
     }
 
-    /// On an empty database makes the platform's root, with a password made up here if none is
-    /// given; `None` if there are accounts already. Several processes may do so at once.
+    /// Makes the platform's root where nobody administers it (on an empty database, or one that came from Mainflux
+    /// without), with a password made up here if none is given; `None` where somebody does. Several processes may
+    /// do so at once.
     pub async fn ensure_root(&self, email: Email, password: Option<Password>) -> Result<Option<RootMade>> {
-        if store::users::any(&mut self.db.read().await?).await? {
+        if store::users::any_platform_admin(&mut self.db.read().await?).await? {
             return Ok(None);
         }
         let generated = if password.is_none() { Some(Password::generate()?) } else { None };
@@ -197,7 +198,7 @@ impl Registry {
         let call = Call::system("first-start");
         let made = use_case!(self, &call, |tx| {
             lock::all_users(&mut tx).await?;
-            if store::users::any(&mut tx).await? {
+            if store::users::any_platform_admin(&mut tx).await? {
                 return Ok(false);
             }
             let permit = access::first_start(&call)?;

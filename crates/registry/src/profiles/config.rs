@@ -112,7 +112,7 @@ impl ProfileConfig {
 
     /// Which topics it narrows its things to. What was stored by others and cannot be read allows none.
     pub fn topics(&self) -> ProfileTopics {
-        // Most configurations say nothing of topics, and this is asked for each message.
+        // Most configurations say nothing of topics.
         if !self.0.as_text().contains("\"topics\"") {
             return ProfileTopics::default();
         }

@@ -51,6 +51,33 @@ const UNIQUE: &[(&str, &str, ConflictKind)] = &[
     ("idempotency_keys_pkey", "idempotency_keys.digest", ConflictKind::InFlight),
 ];
 
+/// What a row has against it that was not stored.
+pub(crate) enum Violation {
+    /// There is one like it: the columns that must differ, as far as they are known.
+    Unique(String),
+    /// It refers to a row that is not there.
+    Foreign,
+    /// Something else, which is not the row's fault or a limit of the column.
+    Other(Error),
+}
+
+/// Which rule of the schema a row breaks.
+pub(crate) fn violation(error: sqlx::Error) -> Violation {
+    let sqlx::Error::Database(database) = &error else { return Violation::Other(translate(error)) };
+    match database.kind() {
+        ErrorKind::UniqueViolation => {
+            if let Some(columns) = database.message().strip_prefix("UNIQUE constraint failed: ") {
+                return Violation::Unique(columns.to_owned());
+            }
+            let constraint = database.constraint().unwrap_or_default();
+            let known = UNIQUE.iter().find(|(name, ..)| *name == constraint);
+            Violation::Unique(known.map_or(constraint, |(_, columns, _)| columns).to_owned())
+        }
+        ErrorKind::ForeignKeyViolation => Violation::Foreign,
+        _ => Violation::Other(translate(error)),
+    }
+}
+
 /// Turns a driver's error into the registry's.
 pub(crate) fn translate(error: sqlx::Error) -> Error {
     let database = match error {

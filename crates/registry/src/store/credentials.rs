@@ -3,7 +3,7 @@
 //! Whoever claims a value writes it into `things` first and into the index second, so that two who
 //! claim the same one wait for each other in the same order.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use sqlx::types::Json;
 
@@ -16,12 +16,11 @@ use super::{
 use crate::{
     access::{Action, Edit, Permit},
     clock::Timestamp,
-    credentials::{IndexedAs, Known, Party, Place, Reason, Retired},
+    credentials::{IndexedAs, Known, Place, Reason, Retired, Standing},
     error::{Error, Result},
     ids::{GroupId, OrgId, ProfileId, ThingId},
     json::JsonObject,
     secret::{Keyring, Verifier},
-    things::commands::Position,
 };
 
 /// The one look-up of device authentication: a read of one index entry, and of what hangs on it by
@@ -56,18 +55,18 @@ pub(crate) async fn find(conn: &mut Conn, verifier: &Verifier) -> Result<Option<
     }))
 }
 
-/// An enabled thing, and what decides what it may do.
+/// A thing, and what decides what it may do and who may command it.
 // tidy: no permit, because it tells services what they need to judge a thing that they have let in.
-pub(crate) async fn party(conn: &mut Conn, thing: ThingId) -> Result<Option<Party>> {
-    type Row = (String, ProfileId, GroupId, OrgId, Option<Json<JsonObject>>);
+pub(crate) async fn standing(conn: &mut Conn, thing: ThingId) -> Result<Option<Standing>> {
+    type Row = (String, ProfileId, GroupId, OrgId, Option<Json<JsonObject>>, bool);
     let row: Option<Row> = on!(conn, conn => sqlx::query_as(
-        "SELECT t.type, t.profile_id, t.group_id, g.org_id, p.config \
+        "SELECT t.type, t.profile_id, t.group_id, g.org_id, p.config, d.since IS NULL \
          FROM things t JOIN profiles p ON p.id = t.profile_id JOIN groups g ON g.id = t.group_id \
-         WHERE t.id = $1 AND NOT EXISTS (SELECT 1 FROM disabled_things d WHERE d.thing_id = t.id)")
+         LEFT JOIN disabled_things d ON d.thing_id = t.id WHERE t.id = $1")
         .bind(thing).fetch_optional(conn))?;
-    Ok(row.map(|(kind, profile, group, org, config)| {
+    Ok(row.map(|(kind, profile, group, org, config, enabled)| {
         let place = Arc::new(Place::new(profile, group, org, config.map(|config| config.0)));
-        Party { thing, kind: kind.parse().ok(), place }
+        Standing { kind: kind.parse().ok(), enabled, place }
     }))
 }
 
@@ -97,16 +96,6 @@ pub(super) async fn unretire(tx: &mut Tx, verifiers: impl Iterator<Item = &Verif
     let mut sql = Sql::new("DELETE FROM retired_credentials WHERE verifier IN (");
     sql.bind_all(verifiers.map(|verifier| Arg::Text(verifier.as_str().to_owned()))).push(")");
     sql.execute(tx).await.map(drop)
-}
-
-/// Where things are, and of what kind; those that do not exist are left out.
-// tidy: no permit, because it tells services which things may command which, and nothing else.
-pub(crate) async fn positions(conn: &mut Conn, things: &[ThingId]) -> Result<HashMap<ThingId, Position>> {
-    let mut sql = Sql::new("SELECT id, group_id, type FROM things WHERE id IN (");
-    sql.bind_all(things.iter().map(|id| Arg::Id(id.uuid()))).push(")");
-    let found: Vec<(ThingId, GroupId, String)> = sql.fetch_all(conn).await?;
-    let position = |(id, group, kind): (_, _, String)| (id, Position { group, kind: kind.parse().ok() });
-    Ok(found.into_iter().map(position).collect())
 }
 
 /// Makes `verifier` the thing's key. The old one becomes the previous key until `not_after`, or goes.

@@ -183,3 +183,29 @@ pub(crate) async fn all_users(tx: &mut Tx) -> Result<()> {
             .map_err(translate),
     }
 }
+
+/// Keeps everybody else from changing what a restore fills, until its commit.
+pub(crate) async fn everything(tx: &mut Tx) -> Result<()> {
+    match tx.engine() {
+        Engine::Sqlite(_) => Ok(()),
+        Engine::Postgres(conn) => sqlx::query(
+            "LOCK TABLE users, orgs, groups, profiles, things, journal IN SHARE ROW EXCLUSIVE MODE",
+        )
+        .execute(conn)
+        .await
+        .map(drop)
+        .map_err(translate),
+    }
+}
+
+/// Makes several processes look one after the other whether a backup is due.
+pub(crate) async fn schedule(tx: &mut Tx) -> Result<()> {
+    match tx.engine() {
+        Engine::Sqlite(_) => Ok(()),
+        Engine::Postgres(conn) => sqlx::query("LOCK TABLE installation IN EXCLUSIVE MODE")
+            .execute(conn)
+            .await
+            .map(drop)
+            .map_err(translate),
+    }
+}

@@ -22,9 +22,24 @@ pub(crate) const KEPT: Duration = Duration::from_secs(900);
 /// A transaction's id, as PostgreSQL writes it.
 pub(crate) struct Xid(String);
 
-/// What a node has heard of: a snapshot, as PostgreSQL writes it.
+/// What a node has heard of: a snapshot, as PostgreSQL writes it, and when that was by the database's clock,
+/// which goes on while the machine of a node is suspended.
 #[derive(Clone)]
-pub(crate) struct Heard(String);
+pub(crate) struct Heard {
+    snapshot: String,
+    at_ms: i64,
+}
+
+impl Heard {
+    /// Whether revocations may have been removed between `last` and this one.
+    pub(crate) fn misses_some_since(&self, last: &Self) -> bool {
+        let kept_ms = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
+        !(0..kept_ms / 2).contains(&(self.at_ms - last.at_ms))
+    }
+}
+
+/// No object: told by a transaction that changes nothing, to see that others have heard of all before it.
+pub(crate) const NOTHING: Mark = Mark::Object(Uuid::nil());
 
 /// Writes down what this transaction changes, for the other nodes; tells its id if there was anything.
 // tidy: no permit, because it is made from the entries of the journal.
@@ -123,18 +138,20 @@ impl Feed {
         }
     }
 
-    /// What others have changed since `last`, and what has been heard of now.
-    pub(crate) async fn read(&mut self, last: Option<&Heard>) -> Result<(Vec<Mark>, Heard)> {
-        let (heard, objects): (String, Vec<Uuid>) = sqlx::query_as(
-            "SELECT pg_current_snapshot()::text, ARRAY(SELECT object FROM revocations \
-             WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot) AND node <> $2)",
+    /// What others have changed since `last`, and `own` changes too if so wanted, and what has been heard of now.
+    pub(crate) async fn read(&mut self, last: Option<&Heard>, own: bool) -> Result<(Vec<Mark>, Heard)> {
+        let (snapshot, at_ms, objects): (String, i64, Vec<Uuid>) = sqlx::query_as(
+            "SELECT pg_current_snapshot()::text, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
+             ARRAY(SELECT object FROM revocations WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot) \
+             AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot) AND (node <> $2 OR $3))",
         )
-        .bind(last.map(|heard| heard.0.as_str()))
+        .bind(last.map(|heard| heard.snapshot.as_str()))
         .bind(self.node)
+        .bind(own)
         .fetch_one(&mut self.listener)
         .await
         .map_err(translate)?;
-        Ok((objects.into_iter().map(Mark::Object).collect(), Heard(heard)))
+        Ok((objects.into_iter().map(Mark::Object).collect(), Heard { snapshot, at_ms }))
     }
 
     /// Tells the others that this node lives, and what it has heard of.
@@ -147,7 +164,7 @@ impl Feed {
              lease_until = EXCLUDED.lease_until",
         )
         .bind(self.node)
-        .bind(heard.map(|heard| heard.0.as_str()))
+        .bind(heard.map(|heard| heard.snapshot.as_str()))
         .bind(self.keeps_ms)
         .execute(&mut self.listener)
         .await

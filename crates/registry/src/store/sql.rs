@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 
-use sqlx::{AssertSqlSafe, FromRow, postgres::PgRow, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{Conn, Engine, Tx, conflict::translate};
@@ -26,6 +26,21 @@ pub(crate) enum Arg {
     Json(String),
     Time(Timestamp),
     Now(Now),
+    Bool(bool),
+    /// No value, of that type: PostgreSQL has to be told which.
+    Null(Absent),
+}
+
+/// The type of a value that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Absent {
+    Id,
+    Int,
+    Text,
+    Bytes,
+    Json,
+    Time,
+    Bool,
 }
 
 /// The present moment, which is another one for the next page of the same list: to a cursor, which is
@@ -52,6 +67,14 @@ macro_rules! bound {
                 Arg::Bytes(bytes) => query.bind(bytes.clone()),
                 Arg::Json(text) => query.bind(RawJson(text.clone())),
                 Arg::Time(time) | Arg::Now(Now(time)) => query.bind(*time),
+                Arg::Bool(value) => query.bind(*value),
+                Arg::Null(Absent::Id) => query.bind(None::<Uuid>),
+                Arg::Null(Absent::Int) => query.bind(None::<i64>),
+                Arg::Null(Absent::Text) => query.bind(None::<String>),
+                Arg::Null(Absent::Bytes) => query.bind(None::<Vec<u8>>),
+                Arg::Null(Absent::Json) => query.bind(None::<RawJson>),
+                Arg::Null(Absent::Time) => query.bind(None::<Timestamp>),
+                Arg::Null(Absent::Bool) => query.bind(None::<bool>),
             };
         }
         query
@@ -68,6 +91,33 @@ macro_rules! taken {
                 Some(Ok(_)) => break Ok((rows, false)),
                 Some(Err(error)) => break Err(error),
                 None => break Ok((rows, true)),
+            }
+        }
+    }};
+}
+
+/// How rows are read whose columns are known at run time only.
+pub(crate) trait Shape: Sync {
+    /// What becomes of a row.
+    type Row: Send;
+    fn of_sqlite(&self, row: &SqliteRow) -> sqlx::Result<Self::Row>;
+    fn of_postgres(&self, row: &PgRow) -> sqlx::Result<Self::Row>;
+}
+
+/// Who is handed rows one by one.
+pub(crate) trait Taker<R>: Send {
+    fn take(&mut self, row: R) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Hands on the rows of a stream.
+macro_rules! handed {
+    ($stream:expr, $read:expr, $taker:ident) => {{
+        let mut stream = $stream;
+        loop {
+            match poll_fn(|context| stream.as_mut().poll_next(context)).await {
+                Some(Ok(row)) => $taker.take($read(&row).map_err(translate)?).await?,
+                Some(Err(error)) => return Err(translate(error)),
+                None => return Ok(()),
             }
         }
     }};
@@ -203,8 +253,25 @@ impl Sql {
         .map_err(translate)
     }
 
-    /// Runs a statement; tells how many rows it changed.
-    pub(crate) async fn execute(&self, tx: &mut Tx) -> Result<u64> {
+    /// Hands on each row as it comes: only a few are in memory, however many there are.
+    pub(crate) async fn for_each<S: Shape>(
+        &self,
+        conn: &mut Conn,
+        shape: &S,
+        taker: &mut impl Taker<S::Row>,
+    ) -> Result<()> {
+        match conn.engine() {
+            Engine::Sqlite(conn) => {
+                handed!(bound!(self, sqlx::query).fetch(conn), |row| shape.of_sqlite(row), taker)
+            }
+            Engine::Postgres(conn) => {
+                handed!(bound!(self, sqlx::query).fetch(conn), |row| shape.of_postgres(row), taker)
+            }
+        }
+    }
+
+    /// Runs a statement; tells what the database has against it, untranslated.
+    pub(crate) async fn try_execute(&self, tx: &mut Tx) -> sqlx::Result<u64> {
         match tx.engine() {
             Engine::Sqlite(conn) => {
                 bound!(self, sqlx::query).execute(conn).await.map(|done| done.rows_affected())
@@ -213,7 +280,11 @@ impl Sql {
                 bound!(self, sqlx::query).execute(conn).await.map(|done| done.rows_affected())
             }
         }
-        .map_err(translate)
+    }
+
+    /// Runs a statement; tells how many rows it changed.
+    pub(crate) async fn execute(&self, tx: &mut Tx) -> Result<u64> {
+        self.try_execute(tx).await.map_err(translate)
     }
 
     pub(crate) async fn fetch_one<T>(&self, conn: &mut Conn) -> Result<Option<T>>
@@ -222,6 +293,15 @@ impl Sql {
     {
         Ok(self.fetch_all(conn).await?.into_iter().next())
     }
+}
+
+/// Changes a table by a statement that PostgreSQL has put together itself, by its own `format('%I')`: names of
+/// constraints cannot be bound.
+// tidy: no permit, because it runs before there is anybody to ask.
+pub(super) async fn alter(conn: &mut PgConnection, quoted_by_the_server: String) -> sqlx::Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "the server has quoted the names in it")]
+    let statement = AssertSqlSafe(quoted_by_the_server);
+    conn.execute(statement).await.map(drop)
 }
 
 /// The pattern of `LIKE … ESCAPE '\\'` for names that contain a text, folded as names are.

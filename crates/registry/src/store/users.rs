@@ -200,10 +200,17 @@ pub(crate) async fn set_password_hash(tx: &mut Tx, account: &Account, password_h
     Ok(())
 }
 
-/// Whether there is anybody at all.
-pub(crate) async fn any(conn: &mut Conn) -> Result<bool> {
-    let found: i64 = on!(conn, conn =>
-        sqlx::query_scalar("SELECT count(*) FROM (SELECT id FROM users LIMIT 1) AS one").fetch_one(conn))?;
+/// Whether there is anybody who administers the platform.
+pub(crate) async fn any_platform_admin(conn: &mut Conn) -> Result<bool> {
+    let found: i64 = on!(conn, conn => sqlx::query_scalar(
+        "SELECT count(*) FROM (SELECT id FROM users WHERE platform_role IN ('admin', 'root') LIMIT 1) AS one").fetch_one(conn))?;
+    Ok(found > 0)
+}
+
+/// Whether there is a password whose hash is one of bcrypt's: it comes from Mainflux.
+pub(crate) async fn any_bcrypt(conn: &mut Conn) -> Result<bool> {
+    let found: i64 = on!(conn, conn => sqlx::query_scalar(
+        "SELECT count(*) FROM (SELECT id FROM users WHERE password_hash LIKE '$2%' LIMIT 1) AS one").fetch_one(conn))?;
     Ok(found > 0)
 }
 

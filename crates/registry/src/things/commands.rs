@@ -3,9 +3,9 @@
 use super::ThingType;
 use crate::{
     Registry,
-    error::{Error, Result},
+    credentials::Standing,
+    error::Result,
     ids::{GroupId, ThingId},
-    store,
 };
 
 impl ThingType {
@@ -19,37 +19,28 @@ impl ThingType {
     }
 }
 
-/// Where a thing is, and what kind it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
-    pub(crate) group: GroupId,
-    /// `None` for a stored value that nothing recognises: it commands nothing and is commanded by nothing.
-    pub(crate) kind: Option<ThingType>,
-}
+impl Standing {
+    /// The kinds of things that it may command.
+    fn kinds(&self) -> &'static [ThingType] {
+        self.kind.filter(|_| self.enabled).map(ThingType::commands).unwrap_or_default()
+    }
 
-impl Position {
-    fn commands(self, other: Self) -> bool {
-        let kinds = self.kind.map(ThingType::commands).unwrap_or_default();
-        self.group == other.group && other.kind.is_some_and(|kind| kinds.contains(&kind))
+    fn commands(&self, other: &Self) -> bool {
+        self.place.group == other.place.group && other.kind.is_some_and(|kind| self.kinds().contains(&kind))
     }
 }
 
 impl Registry {
-    /// Whether a thing may command another: both of one group, and of kinds that allow it. For services
-    /// that have authenticated the first; [`Error::NotFound`] where one of them does not exist.
+    /// Whether a thing may command another: enabled, both of one group, and of kinds that allow it. For
+    /// services that have authenticated the first; [`crate::Error::NotFound`] where one of them does not exist.
     pub async fn can_command(&self, publisher: ThingId, recipient: ThingId) -> Result<bool> {
-        let mut conn = self.db.read().await?;
-        let found = store::credentials::positions(&mut conn, &[publisher, recipient]).await?;
-        let position = |id| found.get(&id).copied().ok_or(Error::NotFound);
-        Ok(position(publisher)?.commands(position(recipient)?))
+        Ok(self.standing(publisher).await?.commands(&self.standing(recipient).await?))
     }
 
-    /// Whether a thing may command the things of a group: its own, and only if its kind commands any.
+    /// Whether a thing may command the things of a group: its own, if it is enabled and its kind
+    /// commands any.
     pub async fn can_command_group(&self, publisher: ThingId, group: GroupId) -> Result<bool> {
-        let mut conn = self.db.read().await?;
-        let found = store::credentials::positions(&mut conn, &[publisher]).await?;
-        let position = found.get(&publisher).ok_or(Error::NotFound)?;
-        let any = position.kind.is_some_and(|kind| !kind.commands().is_empty());
-        Ok(any && position.group == group)
+        let publisher = self.standing(publisher).await?;
+        Ok(!publisher.kinds().is_empty() && publisher.place.group == group)
     }
 }

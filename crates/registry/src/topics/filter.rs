@@ -11,14 +11,14 @@ pub struct Filter(String);
 
 impl Filter {
     /// Checks a filter: `+` and `#` are whole levels, and `#` is the last.
-    pub fn parse(text: &str) -> Option<Self> {
-        let last = text.split('/').count();
-        let fits = |(at, level): (usize, &str)| match level {
-            "+" => true,
-            "#" => at + 1 == last,
-            level => !level.contains(['+', '#']),
+    pub fn parse(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        let mut ended = false;
+        let mut fits = |level: &str| {
+            let follows_the_end = std::mem::replace(&mut ended, level == "#");
+            !follows_the_end && (matches!(level, "+" | "#") || !level.contains(['+', '#']))
         };
-        (plain(text) && text.split('/').enumerate().all(fits)).then(|| Self(text.to_owned()))
+        (plain(&text) && text.split('/').all(&mut fits)).then_some(Self(text))
     }
 
     /// Checks a topic, which has no wildcards.
@@ -33,6 +33,11 @@ impl Filter {
         let (name, filter) = shared.split_once('/')?;
         (text.len() <= MAX_BYTES && !name.is_empty() && !name.contains(['+', '#', '\0']))
             .then(|| Self::parse(filter))?
+    }
+
+    /// The text, to keep.
+    pub fn into_text(self) -> String {
+        self.0
     }
 
     /// The text.

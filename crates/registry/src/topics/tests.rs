@@ -28,6 +28,12 @@ fn isolated() -> TopicRules {
     rules
 }
 
+impl TopicRules {
+    fn judge(&self, party: &Party, act: Act<'_>) -> Verdict {
+        self.powers(party).judge(act)
+    }
+}
+
 fn fill(text: &str) -> String {
     text.replace("{thing}", THING).replace("{group}", GROUP).replace("{other}", OTHER)
 }

@@ -152,7 +152,11 @@ impl Side {
         let secret = self.secret(key);
         let asker = Asker { front: Front::Http, source: None };
         let thing = self.registry.authenticate_device(kind, &secret, &asker).await.map_err(refusal)?.thing;
-        let actor = self.registry.authenticate_thing(kind, &secret, &asker).await.map_err(refusal)?;
+        let actor = self
+            .registry
+            .authenticate_thing(&registry::credentials::Claim::new(kind, &secret, asker))
+            .await
+            .map_err(refusal)?;
         let metadata = self.registry.own_metadata(&Call::new(actor, "device")).await.map_err(refusal)?;
         let row = json!({ "thing": number(thing.uuid()), "metadata": metadata });
         Ok(Answer { rows: vec![row], keys: Vec::new() })

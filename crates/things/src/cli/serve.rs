@@ -142,10 +142,14 @@ async fn start(config: &Config, stopping: Stopping, until_last: Stopping) -> Res
     warn_of_mail(config, &setup);
     RateLimits::tidy_regularly(&app);
     look_after(&registry);
-    let tasks = vec![
+    let mut tasks = vec![
         tokio::spawn(Arc::clone(&registry).keep_step(told(until_last.clone()))),
         tokio::spawn(Arc::clone(&registry).note_activity(told(until_last))),
     ];
+    if let Some(schedule) = config.backups() {
+        let backups = schedule.run(Arc::clone(&registry), app.backups.clone(), told(stopping.clone()));
+        tasks.push(tokio::spawn(backups));
+    }
     let mailing = mailing.map(|mailing| {
         let drain = config.limits().drain;
         tokio::spawn(mailing.run(Arc::clone(&registry), app.metrics.mail.clone(), stopping.clone(), drain))

@@ -9,7 +9,7 @@ use std::{
 
 use registry::{Keyring, Registry};
 
-use super::{Failure, print};
+use super::{Failure, moving::lock_of, print};
 use crate::config::Config;
 
 /// The keys in the environment, in the key file's form.
@@ -18,17 +18,20 @@ const KEYS_VARIABLE: &str = "THINGS_KEYS";
 /// Makes SQLite's database this process's own for as long as what is returned lives; there is nothing to be
 /// held on PostgreSQL, where processes hear of each other's changes.
 pub(super) fn claim(config: &Config) -> Result<Option<fs::File>, Failure> {
-    let Some(database) = config.database_file() else { return Ok(None) };
+    config.database_file().map(|database| claim_file(&database)).transpose()
+}
+
+/// The same for one of SQLite's databases, in whatever place.
+pub(super) fn claim_file(database: &Path) -> Result<fs::File, Failure> {
     if let Some(dir) = database.parent() {
         make_private(dir)?;
     }
-    let mut path = database.clone().into_os_string();
-    path.push("-serving");
+    let path = lock_of(database);
     let what = format!("lock {}", path.display());
     let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = file.map_err(|error| Failure::to(&what, &error))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(Failure::Failed(format!(
             "another `things serve` has the database {} open, and this one would not hear of keys that are \
              revoked there: stop it first, or use PostgreSQL, which several may share",
@@ -41,20 +44,24 @@ pub(super) fn claim(config: &Config) -> Result<Option<fs::File>, Failure> {
 /// Opens the registry, making what is not there yet.
 pub(super) async fn open(config: &Config) -> Result<Arc<Registry>, Failure> {
     let keyring = keyring(config, true)?;
-    if let Some(file) = config.database_file()
-        && let Some(dir) = file.parent()
-    {
-        make_private(dir)?;
-        // SQLite would let everybody read it; its journals follow the file's mode.
-        match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(Failure::to(&format!("make {}", file.display()), &error));
-            }
-            _ => {}
-        }
+    if let Some(file) = config.database_file() {
+        make_database_file(&file)?;
     }
     let what = format!("open the database {}", config.shown_database_url());
     Registry::open(config.registry(keyring)).await.map_err(|error| Failure::to(&what, &error))
+}
+
+/// Makes SQLite's file for its owner only; one that exists is left as it is.
+pub(super) fn make_database_file(file: &Path) -> Result<(), Failure> {
+    let Some(dir) = file.parent() else { return Ok(()) };
+    make_private(dir)?;
+    // SQLite would let everybody read it; its journals follow the file's mode.
+    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(Failure::to(&format!("make {}", file.display()), &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The installation's keys: from the environment, else from their file, which is made if `create`.

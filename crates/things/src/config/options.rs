@@ -194,6 +194,14 @@ pub(crate) const OPTIONS: &[Opt] = &[
         "How many days an invite can be answered, from when it was sent or resent: 1 to 30. The groups' part of an \
          organisation's invite has as long again once that is accepted.",
     ),
+    unset(
+        "backup_dir",
+        "\"backups\"",
+        "A directory that backups are written to, regularly and by themselves; none are without it. Several processes on one \
+         database take one together, each time one of them. The installation's keys are not in them; see docs/backup.md.",
+    ),
+    text("backup_every", "\"24h\"", "How long after each other: a number and m, h or d, from 1m to 365d."),
+    number("backup_keep", "7", "How many backups are kept in that directory, the newest: 1 to 10000."),
     text(
         "keys.readback",
         "\"editor\"",
@@ -211,7 +219,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         "limits.cached_credentials",
         "200000",
         "How many devices' credentials are kept in memory, so that checking one again reads nothing: 0 to 10000000, about \
-         200 bytes each.",
+         200 bytes each. As many things are kept whose brokers ask about them by their ids, about 100 bytes each.",
     ),
     number("limits.connections", "1024", "The most client connections at a time; more wait: 1 to 100000."),
     number(

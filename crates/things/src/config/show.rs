@@ -40,7 +40,7 @@ fn quoted(text: &str) -> String {
 
 /// The URL of a database or a mail server for a person to read: whatever could be a password is
 /// covered.
-pub(super) fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     let (address, query) = url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
     let mut shown = match address.split_once("://") {
         Some((scheme, rest)) => {

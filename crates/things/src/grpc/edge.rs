@@ -6,7 +6,8 @@ use std::{collections::HashSet, error::Error as StdError, sync::LazyLock, time::
 use axum::{
     Router,
     extract::{Request, State},
-    response::Response,
+    http::{HeaderMap, StatusCode, Version, header},
+    response::{IntoResponse, Response},
 };
 use registry::Error;
 use tokio::time::timeout;
@@ -42,6 +43,10 @@ pub(super) fn around(app: App, routes: Router) -> Router {
 }
 
 async fn edge(State((app, routes)): State<(App, Router)>, mut request: Request) -> Response {
+    if !speaks_grpc(request.version(), request.headers()) {
+        let told = "this port speaks gRPC: HTTP/2 with content-type application/grpc, and not to web pages\n";
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, told).into_response();
+    }
     let started = Instant::now();
     let id = RequestId::of(request.headers(), &app);
     request.extensions_mut().insert(id.clone());
@@ -75,6 +80,16 @@ async fn edge(State((app, routes)): State<(App, Router)>, mut request: Request) 
     let ms = took.as_secs_f64() * 1000.0;
     tracing::debug!(target: "things::access", method, code = name(code), ms, request_id = id.as_str(), "rpc");
     response
+}
+
+/// Whether it is a gRPC client that asks. A web page open on this machine reaches this port as well, but its
+/// browser speaks no HTTP/2 without TLS, sends no such content type unasked, and tells the page's origin.
+fn speaks_grpc(version: Version, headers: &HeaderMap) -> bool {
+    let content = headers.get(header::CONTENT_TYPE).and_then(|content| content.to_str().ok());
+    let rest = content.and_then(|content| content.strip_prefix("application/grpc"));
+    version == Version::HTTP_2
+        && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
+        && !headers.contains_key(header::ORIGIN)
 }
 
 /// An error and what caused it, on one line.

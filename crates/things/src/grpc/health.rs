@@ -14,7 +14,7 @@ use tonic_health::pb::{
 use super::METHODS;
 use crate::{App, serve::Stopping};
 
-/// How often a watcher's answer is looked at again.
+/// How often a watcher's answer is looked at again, and told: a connection on which nothing is said ends.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The service.
@@ -30,7 +30,11 @@ impl Probe {
     }
 
     async fn status(&self) -> ServingStatus {
-        let report = self.app.health.report(&self.app.registry, self.app.options.data_dir.as_deref()).await;
+        let report = self
+            .app
+            .health
+            .report(&self.app.registry, self.app.options.data_dir.as_deref(), &self.app.backups)
+            .await;
         if report.is_ready() { ServingStatus::Serving } else { ServingStatus::NotServing }
     }
 }
@@ -67,14 +71,10 @@ impl Health for Probe {
         let (send, receive) = mpsc::channel(1);
         let mut probe = self.clone();
         tokio::spawn(async move {
-            let mut told = None;
             loop {
                 let status = if known { probe.status().await } else { ServingStatus::ServiceUnknown };
-                if told != Some(status) {
-                    told = Some(status);
-                    if send.send(Ok(answer(status))).await.is_err() {
-                        return;
-                    }
+                if send.send(Ok(answer(status))).await.is_err() {
+                    return;
                 }
                 tokio::select! {
                     () = tokio::time::sleep(LOOK) => {}

@@ -59,9 +59,10 @@ fn refused(kind: ConflictKind) -> Code {
         | ConflictKind::InviteNoLongerValid
         | ConflictKind::NoMail
         | ConflictKind::InviteSleeps
-        | ConflictKind::LastPlatformAdmin => Code::FailedPrecondition,
+        | ConflictKind::LastPlatformAdmin
+        | ConflictKind::NotEmpty => Code::FailedPrecondition,
         ConflictKind::InvitedTooOften | ConflictKind::TooManyTokens => Code::ResourceExhausted,
-        ConflictKind::InFlight => Code::Aborted,
+        ConflictKind::InFlight | ConflictKind::UnderWay => Code::Aborted,
     }
 }
 

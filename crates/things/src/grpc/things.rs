@@ -2,7 +2,7 @@
 
 use registry::{
     GroupId, ProfileId, Role, Secret, ThingId,
-    credentials::{CredentialKind, Device},
+    credentials::{Claim, CredentialKind, Device},
     profiles::Handling,
     trusted::{Enrolment, MAX_IDS, Object},
 };
@@ -96,15 +96,10 @@ impl ThingsService for Things {
 
     async fn can_thing_access_group(&self, request: Request<wire::ThingAccessReq>) -> Answer<()> {
         let group: GroupId = id("id", &request.get_ref().id)?;
-        let (key, asker) = (Secret::new(&request.get_ref().key), asker(&request, None));
-        let registry = &self.0.registry;
-        // The message does not say of which kind the key is, and no value is of both.
-        let device = match registry.authenticate_device(CredentialKind::Internal, &key, &asker).await {
-            Err(registry::Error::NotFound) => {
-                registry.authenticate_device(CredentialKind::External, &key, &asker).await
-            }
-            found => found,
-        };
+        let key = Secret::new(&request.get_ref().key);
+        // The message does not say of which kind the key is.
+        let claim = Claim { kind: None, ..Claim::new(CredentialKind::Internal, &key, asker(&request, None)) };
+        let device = self.0.registry.authenticate_claim(&claim).await;
         allowed(device.map_err(told)?.place.group == group, "the thing is in another group")
     }
 

@@ -242,7 +242,7 @@ fn answer(rules: &TopicRules, device: Device) -> wire::AuthenticateResponse {
     };
     let party = Party::from(device);
     let acl = rules.acl(&party);
-    let texts = |filters: &[Filter]| filters.iter().map(|filter| filter.as_str().to_owned()).collect();
+    let texts = |filters: Vec<Filter>| filters.into_iter().map(Filter::into_text).collect();
     let Party { thing, kind, place } = &party;
     wire::AuthenticateResponse {
         thing_id: thing.to_string(),
@@ -251,8 +251,8 @@ fn answer(rules: &TopicRules, device: Device) -> wire::AuthenticateResponse {
         org_id: place.org.to_string(),
         profile_id: place.profile.to_string(),
         config: place.config.as_ref().map(|config| config.object().to_text()),
-        publish: texts(&acl.publish),
-        subscribe: texts(&acl.subscribe),
+        publish: texts(acl.publish),
+        subscribe: texts(acl.subscribe),
         commands_things: acl.commands_others,
         credential: credential.into(),
         keep_for_ms,

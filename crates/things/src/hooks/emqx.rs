@@ -5,7 +5,7 @@
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Request, State},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -72,9 +72,12 @@ pub(super) fn denied() -> Response {
     Json(json!({"result": "deny"})).into_response()
 }
 
-async fn authenticate(State(hooks): State<Hooks>, asked: Asked) -> Response {
-    let device = hooks.connect(asked.login(), Naming::Optional).await;
-    let Ok(device) = hooks.counted(Broker::Emqx, Question::Connect, device) else { return denied() };
+async fn authenticate(State(hooks): State<Hooks>, request: Request) -> Response {
+    let judging = async {
+        let asked = Asked::read(request, &hooks).await?;
+        hooks.connect(asked.login(), Naming::Optional).await
+    };
+    let Ok(device) = hooks.settle(Broker::Emqx, Question::Connect, judging).await else { return denied() };
     let (expire_at, party) = (expire_at(&device), Party::from(device));
     let acl = rules(&hooks.app.options.topics.acl(&party));
     let client_attrs = Attributes {
@@ -86,15 +89,15 @@ async fn authenticate(State(hooks): State<Hooks>, asked: Asked) -> Response {
     Json(Answer { result: "allow", is_superuser: false, client_attrs, acl, expire_at }).into_response()
 }
 
-async fn authorize(State(hooks): State<Hooks>, asked: Asked) -> Response {
-    let judged = hooks.counted(Broker::Emqx, Question::Topic, judge(&hooks, &asked).await);
-    match judged {
+async fn authorize(State(hooks): State<Hooks>, request: Request) -> Response {
+    match hooks.settle(Broker::Emqx, Question::Topic, judge(&hooks, request)).await {
         Ok(()) => Json(json!({"result": "allow"})).into_response(),
         Err(_) => denied(),
     }
 }
 
-async fn judge(hooks: &Hooks, asked: &Asked) -> Judged<()> {
+async fn judge(hooks: &Hooks, request: Request) -> Judged<()> {
+    let asked = Asked::read(request, hooks).await?;
     let topic = asked.get("topic");
     let act = match asked.get("action") {
         "publish" => Act::Publish(topic),
@@ -106,5 +109,5 @@ async fn judge(hooks: &Hooks, asked: &Asked) -> Judged<()> {
     let thing = asked.get("thing");
     let username = if matches!(thing, "" | "undefined") { asked.get("username") } else { thing };
     let party = hooks.party(Login { username, password: "", ..asked.login() }).await?;
-    hooks.authorize(&party, act).await
+    hooks.authorize(&party, &[act]).await
 }

@@ -15,7 +15,6 @@ use registry::Secret;
 use super::{Hooks, emqx};
 use crate::{
     auth::Presented,
-    limits::Source,
     rest::Peer,
     telemetry::hooks::{Broker, Question, Verdict},
 };
@@ -52,6 +51,10 @@ pub(super) async fn guard(
 }
 
 fn admitted(secret: Option<&Secret>, headers: &HeaderMap, in_path: Option<&Secret>) -> bool {
+    // Brokers are no web pages, which reach a port of the machine that they are open on.
+    if headers.contains_key(header::ORIGIN) {
+        return false;
+    }
     let Some(secret) = secret else { return true };
     let same = |shown: &Secret| verify_slices_are_equal(&shown.digest(), &secret.digest()).is_ok();
     match Presented::of(headers) {
@@ -66,7 +69,7 @@ fn refused(hooks: &Hooks, route: &str, peer: Peer) -> Response {
     if let Some(broker) = broker {
         hooks.app.metrics.hooks.count(broker, Question::Secret, Verdict::Refused);
     }
-    if hooks.app.limits.key_failure(Source::of(peer.0)).is_ok() {
+    if hooks.app.limits.wrong_hook_secret(peer.source()) {
         let (broker, peer) = (broker.map_or("", Broker::as_str), peer.ip());
         tracing::warn!(broker, %peer, "a hook was called without the right secret (option hooks_secret)");
     }

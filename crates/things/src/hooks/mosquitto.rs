@@ -5,7 +5,7 @@
 
 use axum::{
     Json, Router,
-    extract::{RawQuery, State},
+    extract::{RawQuery, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::post,
@@ -33,9 +33,12 @@ fn answer(judged: &Judged<()>, query: Option<&str>) -> Response {
     }
 }
 
-async fn user(State(hooks): State<Hooks>, RawQuery(query): RawQuery, asked: Asked) -> Response {
-    let judged = hooks.connect(asked.login(), Naming::Needed).await.map(drop);
-    answer(&hooks.counted(Broker::Mosquitto, Question::Connect, judged), query.as_deref())
+async fn user(State(hooks): State<Hooks>, RawQuery(query): RawQuery, request: Request) -> Response {
+    let judging = async {
+        let asked = Asked::read(request, &hooks).await?;
+        hooks.connect(asked.login(), Naming::Needed).await.map(drop)
+    };
+    answer(&hooks.settle(Broker::Mosquitto, Question::Connect, judging).await, query.as_deref())
 }
 
 /// No thing is above the rules.
@@ -43,14 +46,14 @@ async fn superuser(RawQuery(query): RawQuery) -> Response {
     answer(&Err(Denied::Refused), query.as_deref())
 }
 
-async fn acl(State(hooks): State<Hooks>, RawQuery(query): RawQuery, asked: Asked) -> Response {
-    let judged = hooks.counted(Broker::Mosquitto, Question::Topic, judge(&hooks, &asked).await);
-    answer(&judged, query.as_deref())
+async fn acl(State(hooks): State<Hooks>, RawQuery(query): RawQuery, request: Request) -> Response {
+    let judging = judge(&hooks, request);
+    answer(&hooks.settle(Broker::Mosquitto, Question::Topic, judging).await, query.as_deref())
 }
 
-async fn judge(hooks: &Hooks, asked: &Asked) -> Judged<()> {
+async fn judge(hooks: &Hooks, request: Request) -> Judged<()> {
+    let asked = Asked::read(request, hooks).await?;
     let topic = asked.get("topic");
-    let party = hooks.party(asked.login()).await?;
     let acts: &[Act<'_>] = match asked.get("acc") {
         "1" => &[Act::Receive(topic)],
         "2" => &[Act::Publish(topic)],
@@ -58,8 +61,6 @@ async fn judge(hooks: &Hooks, asked: &Asked) -> Judged<()> {
         "4" => &[Act::Subscribe(topic)],
         _ => return Err(Denied::Refused),
     };
-    for act in acts {
-        hooks.authorize(&party, *act).await?;
-    }
-    Ok(())
+    let party = hooks.party(asked.login()).await?;
+    hooks.authorize(&party, acts).await
 }

@@ -5,7 +5,7 @@
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::post,
@@ -24,7 +24,7 @@ pub(super) fn routes() -> Router<Hooks> {
 
 /// What is asked for by `access` (1 to subscribe, 2 to publish) and `topic`, in which `split` finds the
 /// filters of a subscription.
-pub(super) fn act<'a>(asked: &'a Asked, split: fn(&'a str) -> Vec<&'a str>) -> Option<Vec<Act<'a>>> {
+fn acts(asked: &Asked, split: fn(&str) -> Vec<&str>) -> Option<Vec<Act<'_>>> {
     let topic = asked.get("topic");
     match asked.get("access") {
         "1" => Some(split(topic).into_iter().map(Act::Subscribe).collect()),
@@ -33,21 +33,23 @@ pub(super) fn act<'a>(asked: &'a Asked, split: fn(&'a str) -> Vec<&'a str>) -> O
     }
 }
 
-pub(super) async fn judge(hooks: &Hooks, asked: &Asked, acts: &[Act<'_>]) -> Judged<()> {
+pub(super) async fn judge(hooks: &Hooks, request: Request, split: fn(&str) -> Vec<&str>) -> Judged<()> {
+    let asked = Asked::read(request, hooks).await?;
+    let acts = acts(&asked, split).ok_or(Denied::Refused)?;
     let party = hooks.party(asked.login()).await?;
-    for act in acts {
-        hooks.authorize(&party, *act).await?;
-    }
-    Ok(())
+    hooks.authorize(&party, &acts).await
 }
 
 fn answer(judged: &Judged<()>) -> Response {
     if judged.is_ok() { StatusCode::OK } else { StatusCode::FORBIDDEN }.into_response()
 }
 
-async fn authenticate(State(hooks): State<Hooks>, asked: Asked) -> Response {
-    let judged = hooks.connect(asked.login(), Naming::Optional).await.map(drop);
-    answer(&hooks.counted(Broker::Nanomq, Question::Connect, judged))
+async fn authenticate(State(hooks): State<Hooks>, request: Request) -> Response {
+    let judging = async {
+        let asked = Asked::read(request, &hooks).await?;
+        hooks.connect(asked.login(), Naming::Optional).await.map(drop)
+    };
+    answer(&hooks.settle(Broker::Nanomq, Question::Connect, judging).await)
 }
 
 /// No thing is above the rules.
@@ -55,12 +57,9 @@ async fn superuser(State(_): State<Hooks>) -> Response {
     StatusCode::FORBIDDEN.into_response()
 }
 
-async fn authorize(State(hooks): State<Hooks>, asked: Asked) -> Response {
+async fn authorize(State(hooks): State<Hooks>, request: Request) -> Response {
     // A filter may hold a comma itself. Then its beginning, up to there, has to be allowed, and with it
     // the place where it is.
-    let judged = match act(&asked, |topics| topics.split(',').collect()) {
-        Some(acts) => judge(&hooks, &asked, &acts).await,
-        None => Err(Denied::Refused),
-    };
-    answer(&hooks.counted(Broker::Nanomq, Question::Topic, judged))
+    let judging = judge(&hooks, request, |topics| topics.split(',').collect());
+    answer(&hooks.settle(Broker::Nanomq, Question::Topic, judging).await)
 }

@@ -5,7 +5,7 @@
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -29,25 +29,28 @@ fn answer(judged: &Judged<()>) -> Response {
     if judged.is_ok() { "allow" } else { "deny" }.into_response()
 }
 
-async fn user(State(hooks): State<Hooks>, asked: Asked) -> Response {
-    // Without a password it would be somebody whom RabbitMQ knows by other means.
-    let judged = hooks.connect(asked.login(), Naming::Needed).await.map(drop);
-    answer(&hooks.counted(Broker::Rabbitmq, Question::Connect, judged))
+async fn user(State(hooks): State<Hooks>, request: Request) -> Response {
+    let judging = async {
+        let asked = Asked::read(request, &hooks).await?;
+        // Without a password it would be somebody whom RabbitMQ knows by other means.
+        hooks.connect(asked.login(), Naming::Needed).await.map(drop)
+    };
+    answer(&hooks.settle(Broker::Rabbitmq, Question::Connect, judging).await)
 }
 
-async fn vhost(State(hooks): State<Hooks>, asked: Asked) -> Response {
-    let judged = known(&hooks, &asked).await.map(drop);
-    answer(&hooks.counted(Broker::Rabbitmq, Question::Topic, judged))
+async fn vhost(State(hooks): State<Hooks>, request: Request) -> Response {
+    let judging = async { known(&hooks, &Asked::read(request, &hooks).await?).await.map(drop) };
+    answer(&hooks.settle(Broker::Rabbitmq, Question::Topic, judging).await)
 }
 
-async fn resource(State(hooks): State<Hooks>, asked: Asked) -> Response {
-    let judged = hooks.counted(Broker::Rabbitmq, Question::Topic, judge_resource(&hooks, &asked).await);
-    answer(&judged)
+async fn resource(State(hooks): State<Hooks>, request: Request) -> Response {
+    let judging = async { judge_resource(&hooks, &Asked::read(request, &hooks).await?).await };
+    answer(&hooks.settle(Broker::Rabbitmq, Question::Topic, judging).await)
 }
 
-async fn topic(State(hooks): State<Hooks>, asked: Asked) -> Response {
-    let judged = hooks.counted(Broker::Rabbitmq, Question::Topic, judge_topic(&hooks, &asked).await);
-    answer(&judged)
+async fn topic(State(hooks): State<Hooks>, request: Request) -> Response {
+    let judging = async { judge_topic(&hooks, &Asked::read(request, &hooks).await?).await };
+    answer(&hooks.settle(Broker::Rabbitmq, Question::Topic, judging).await)
 }
 
 async fn known(hooks: &Hooks, asked: &Asked) -> Judged<registry::credentials::Party> {
@@ -86,7 +89,7 @@ async fn judge_topic(hooks: &Hooks, asked: &Asked) -> Judged<()> {
         "read" => Act::Subscribe(&topic),
         _ => return Err(Denied::Refused),
     };
-    hooks.authorize(&party, act).await
+    hooks.authorize(&party, &[act]).await
 }
 
 /// The MQTT plugin writes `/` as `.` and `+` as `*`; a `.` or `*` that a device has written is the same to

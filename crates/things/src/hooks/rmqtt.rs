@@ -4,14 +4,14 @@
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Request, State},
     response::{IntoResponse, Response},
     routing::post,
 };
 use registry::credentials::Party;
 use serde::Serialize;
 
-use super::{Denied, Hooks, Naming, asked::Asked, emqx, nanomq};
+use super::{Hooks, Naming, asked::Asked, emqx, nanomq};
 use crate::telemetry::hooks::{Broker, Question};
 
 pub(super) fn routes() -> Router<Hooks> {
@@ -27,9 +27,12 @@ struct Answer {
     expire_at: Option<i64>,
 }
 
-async fn authenticate(State(hooks): State<Hooks>, asked: Asked) -> Response {
-    let device = hooks.connect(asked.login(), Naming::Needed).await;
-    let Ok(device) = hooks.counted(Broker::Rmqtt, Question::Connect, device) else {
+async fn authenticate(State(hooks): State<Hooks>, request: Request) -> Response {
+    let judging = async {
+        let asked = Asked::read(request, &hooks).await?;
+        hooks.connect(asked.login(), Naming::Needed).await
+    };
+    let Ok(device) = hooks.settle(Broker::Rmqtt, Question::Connect, judging).await else {
         return emqx::denied();
     };
     let (expire_at, party) = (emqx::expire_at(&device), Party::from(device));
@@ -37,12 +40,9 @@ async fn authenticate(State(hooks): State<Hooks>, asked: Asked) -> Response {
     Json(Answer { result: "allow", superuser: false, acl, expire_at }).into_response()
 }
 
-async fn authorize(State(hooks): State<Hooks>, asked: Asked) -> Response {
-    let judged = match nanomq::act(&asked, |topic| vec![topic]) {
-        Some(acts) => nanomq::judge(&hooks, &asked, &acts).await,
-        None => Err(Denied::Refused),
-    };
-    match hooks.counted(Broker::Rmqtt, Question::Topic, judged) {
+async fn authorize(State(hooks): State<Hooks>, request: Request) -> Response {
+    let judging = nanomq::judge(&hooks, request, |topic| vec![topic]);
+    match hooks.settle(Broker::Rmqtt, Question::Topic, judging).await {
         Ok(()) => "allow".into_response(),
         Err(_) => "deny".into_response(),
     }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     Denied, Hooks, Judged, Login, Naming,
-    asked::{ip, peer, read},
+    asked::{ip, peer, read, unreadable},
 };
 use crate::telemetry::hooks::{Broker, Question};
 
@@ -39,19 +39,26 @@ struct Event {
     topics: Vec<Subscription>,
 }
 
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Deserialize, Serialize)]
 struct Subscription {
     topic: String,
     qos: u8,
 }
 
 impl Event {
+    async fn read(request: Request, hooks: &Hooks) -> Judged<Self> {
+        let body = read(request, hooks, LONGEST).await?;
+        // What counts and comes twice is unreadable.
+        serde_json::from_slice(&body).map_err(|_| unreadable("not a hook's JSON"))
+    }
+
     fn login(&self, peer: IpAddr) -> Login<'_> {
         Login {
             username: self.username.as_deref().unwrap_or_default(),
             password: self.password.as_deref().unwrap_or_default(),
             client_id: self.client_id.as_deref().unwrap_or_default(),
             source: self.peer_addr.as_deref().and_then(ip).unwrap_or(peer),
+            broker: peer,
         }
     }
 }
@@ -60,23 +67,29 @@ async fn hook(State(hooks): State<Hooks>, request: Request) -> Response {
     let name = request.headers().get("vernemq-hook").and_then(|name| name.to_str().ok());
     let name = name.unwrap_or_default().to_owned();
     let peer = peer(&request);
-    let body = read(request, &hooks, LONGEST).await.unwrap_or_default();
-    let event: Event = serde_json::from_slice(&body).unwrap_or_default();
     // Those of MQTT 5 are the same questions.
     let (name, five) = name.strip_suffix("_m5").map_or((name.as_str(), false), |name| (name, true));
-    let (question, judged) = match name {
-        "auth_on_register" => {
-            let connected = hooks.connect(event.login(peer), Naming::Needed).await;
-            (Question::Connect, connected.map(|_| json!({"result": "ok"})))
-        }
-        "auth_on_publish" => (Question::Topic, publish(&hooks, &event, peer).await),
-        "auth_on_subscribe" => (Question::Topic, subscribe(&hooks, &event, peer, five).await),
+    let question = match name {
+        "auth_on_register" => Question::Connect,
+        "auth_on_publish" | "auth_on_subscribe" => Question::Topic,
         _ => return refused(),
     };
-    match hooks.counted(Broker::Vernemq, question, judged) {
+    let judging = async {
+        let event = Event::read(request, &hooks).await?;
+        match name {
+            "auth_on_register" => hooks.connect(event.login(peer), Naming::Needed).await.map(|_| yes()),
+            "auth_on_publish" => publish(&hooks, &event, peer).await,
+            _ => subscribe(&hooks, event, peer, five).await,
+        }
+    };
+    match hooks.settle(Broker::Vernemq, question, judging).await {
         Ok(answer) => Json(answer).into_response(),
         Err(_) => refused(),
     }
+}
+
+fn yes() -> Value {
+    json!({"result": "ok"})
 }
 
 fn refused() -> Response {
@@ -85,28 +98,22 @@ fn refused() -> Response {
 
 async fn publish(hooks: &Hooks, event: &Event, peer: IpAddr) -> Judged<Value> {
     let party = hooks.party(event.login(peer)).await?;
-    hooks.authorize(&party, Act::Publish(&event.topic)).await?;
-    Ok(json!({"result": "ok"}))
+    hooks.authorize(&party, &[Act::Publish(&event.topic)]).await?;
+    Ok(yes())
 }
 
 /// What is not allowed is taken out of the list by its `qos`; if nothing is, all of it is refused.
-async fn subscribe(hooks: &Hooks, event: &Event, peer: IpAddr, five: bool) -> Judged<Value> {
+async fn subscribe(hooks: &Hooks, mut event: Event, peer: IpAddr, five: bool) -> Judged<Value> {
     let party = hooks.party(event.login(peer)).await?;
-    let mut topics = event.topics.clone();
-    let mut refused = 0;
-    for subscription in &mut topics {
-        match hooks.authorize(&party, Act::Subscribe(&subscription.topic)).await {
-            Ok(()) => {}
-            Err(Denied::Refused) => {
-                refused += 1;
-                subscription.qos = if five { 135 } else { 128 };
-            }
-            Err(Denied::Unwell) => return Err(Denied::Unwell),
-        }
+    let acts: Vec<_> = event.topics.iter().map(|asked| Act::Subscribe(&asked.topic)).collect();
+    let allowed = hooks.weigh(&party, &acts).await?;
+    for (subscription, _) in event.topics.iter_mut().zip(&allowed).filter(|(_, allowed)| !**allowed) {
+        subscription.qos = if five { 135 } else { 128 };
     }
-    match refused {
-        _ if refused == topics.len() => Err(Denied::Refused),
-        0 => Ok(json!({"result": "ok"})),
+    let topics = event.topics;
+    match allowed.iter().filter(|allowed| !**allowed).count() {
+        refused if refused == allowed.len() => Err(Denied::Refused),
+        0 => Ok(yes()),
         _ if five => Ok(json!({"result": "ok", "modifiers": {"topics": topics}})),
         _ => Ok(json!({"result": "ok", "topics": topics})),
     }

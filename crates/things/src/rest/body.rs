@@ -16,7 +16,10 @@ use super::{Problem, problem, wording};
 use crate::{
     App,
     auth::Identity,
-    limits::{bodies::Room, time::within},
+    limits::{
+        bodies::{Room, Sender},
+        time::within,
+    },
 };
 
 /// The largest body, in bytes.
@@ -111,7 +114,10 @@ async fn take(
     let expected = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
     let expected = expected.map_or(most, |length| length.min(most));
     let room = match expected > 0 && needs_room {
-        true => Some(app.bodies.take(known, expected).await?),
+        true => {
+            let sender = if known { Sender::Known } else { Sender::Unknown };
+            Some(app.bodies.take(sender, expected).await?)
+        }
         false => None,
     };
     let reading = Limited::new(body, most).collect();

@@ -6,7 +6,10 @@ use axum::{
     http::Method,
     response::{IntoResponse, Response},
 };
-use registry::{Call, Error, Secret, credentials::CredentialKind};
+use registry::{
+    Call, Error, Secret,
+    credentials::{Claim, CredentialKind},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -79,18 +82,22 @@ async fn whose(app: &App, request: Request) -> Answer {
         }
         Some((kind?, Secret::new(body.key?)))
     })?;
-    app.limits.guess(peer.source(), kind, &key)?;
-    match app.registry.authenticate_device(kind, &key, &peer.asker()).await {
+    match app.registry.authenticate_claim(&claim(app, peer, kind, &key)).await {
         Ok(device) => Ok(Out(Identified { id: device.thing.uuid() }).into_response()),
         Err(error) => Err(failed(app, peer.source(), error)),
     }
+}
+
+/// That a key is some thing's; of a network that is held, only if it is in memory.
+fn claim<'a>(app: &App, peer: Peer, kind: CredentialKind, key: &'a Secret) -> Claim<'a> {
+    Claim { held: app.limits.keys.hold(peer.source()), ..Claim::new(kind, key, peer.asker()) }
 }
 
 /// A failure counts against the network it comes from; once there were too many, that is told instead.
 fn failed(app: &App, source: Source, error: Error) -> super::Problem {
     match error {
         Error::NotFound | Error::Unauthenticated => {
-            app.limits.key_failure(source).err().unwrap_or(error).into()
+            app.limits.keys.failed(source).err().unwrap_or(error).into()
         }
         error => error.into(),
     }
@@ -110,8 +117,7 @@ async fn own_metadata(State(app): State<App>, peer: Peer, key: DeviceKey) -> Ans
         DeviceKey::Key(key) => (CredentialKind::Internal, key),
         DeviceKey::External(key) => (CredentialKind::External, key),
     };
-    app.limits.guess(peer.source(), kind, secret)?;
-    let found = app.registry.authenticate_thing(kind, secret, &peer.asker()).await;
+    let found = app.registry.authenticate_thing(&claim(&app, peer, kind, secret)).await;
     let actor = found.map_err(|error| failed(&app, peer.source(), error).for_things())?;
     let metadata = app.registry.own_metadata(&Call::new(actor, "")).await?;
     Ok(Out(OwnMetadata { metadata }))

@@ -115,6 +115,12 @@ enum ReasonName {
     /// A key shown as an external key, or the other way round.
     #[schema(rename = "wrong_kind")]
     WrongKind,
+    /// Shown to a broker under a user name that is not its thing's id.
+    #[schema(rename = "wrong_name")]
+    WrongName,
+    /// Shown to a broker with a client id that begins with another thing's id.
+    #[schema(rename = "client_id")]
+    ClientId,
 }
 
 /// Checks of a credential that failed alike within a few seconds. The credential itself is kept nowhere.

@@ -120,7 +120,7 @@ fn complete(operation: &mut Operation, path: &str, method: &HttpMethod, one: boo
     }
     let tagged = returns_one(operation);
     let parameters = operation.parameters.get_or_insert_default();
-    if matches!(method, HttpMethod::Post) {
+    if matches!(method, HttpMethod::Post) && !super::repeat::is_streamed(path) {
         parameters.push(idempotency_key());
     }
     match method {

@@ -55,6 +55,10 @@ struct Checks {
     migrations: Checked,
     disk: Checked,
     mail: Checked,
+    /// Absent where no backups are taken by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    backup: Option<Checked>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -72,8 +76,9 @@ fn checked(well: bool, otherwise: Status) -> Checked {
     (status = 200, body = Health, content_type = "application/health+json"),
     (status = 503, body = Health, content_type = "application/health+json")))]
 async fn show_health(State(app): State<App>) -> Response {
-    let report = app.health.report(&app.registry, app.options.data_dir.as_deref()).await;
-    let (code, status) = match (report.is_ready(), report.has_room() && report.mail) {
+    let report = app.health.report(&app.registry, app.options.data_dir.as_deref(), &app.backups).await;
+    let well = report.has_room() && report.mail && report.backup != Some(false);
+    let (code, status) = match (report.is_ready(), well) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, Status::Fail),
         (true, false) => (StatusCode::OK, Status::Warn),
         (true, true) => (StatusCode::OK, Status::Pass),
@@ -89,6 +94,7 @@ async fn show_health(State(app): State<App>) -> Response {
             migrations: checked(report.schema_fits(), Status::Fail),
             disk: checked(report.has_room(), Status::Warn),
             mail: checked(report.mail, Status::Warn),
+            backup: report.backup.map(|well| checked(well, Status::Warn)),
         },
     };
     (code, [(header::CONTENT_TYPE, "application/health+json")], Out(body)).into_response()
@@ -97,7 +103,7 @@ async fn show_health(State(app): State<App>) -> Response {
 /// See whether requests can be answered
 #[utoipa::path(get, path = "/ready", tag = "Operations", security(()), responses((status = 204)))]
 async fn show_readiness(State(app): State<App>) -> Answer<StatusCode> {
-    let report = app.health.report(&app.registry, app.options.data_dir.as_deref()).await;
+    let report = app.health.report(&app.registry, app.options.data_dir.as_deref(), &app.backups).await;
     if report.is_ready() { Ok(StatusCode::NO_CONTENT) } else { Err(Error::Unavailable.into()) }
 }
 

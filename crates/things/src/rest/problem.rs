@@ -178,24 +178,28 @@ impl Problem {
         format!("/problems/{}", self.kind.code)
     }
 
-    /// Writes it out for programs, under the request's id.
-    pub(crate) fn render(self, request_id: &str) -> Response {
-        let wait = self.retry_after();
-        let status = self.kind.status;
-        let body = ProblemBody {
+    /// As it is told under the request's id.
+    pub(crate) fn body(self, request_id: &str) -> ProblemBody {
+        ProblemBody {
             r#type: self.reference(),
             title: self.kind.title,
-            status: status.as_u16(),
+            status: self.kind.status.as_u16(),
             error: self.detail.clone(),
             detail: self.detail,
             errors: self.errors,
             request_id: request_id.to_owned(),
-        };
-        let mut response = (status, Json(body)).into_response();
+        }
+    }
+
+    /// Writes it out for programs, under the request's id.
+    pub(crate) fn render(self, request_id: &str) -> Response {
+        let wait = self.retry_after();
+        let (status, challenge) = (self.kind.status, self.challenge);
+        let mut response = (status, Json(self.body(request_id))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(self.challenge));
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(wait) = wait {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
@@ -293,6 +297,8 @@ fn clash(conflict: &Conflict, detail: String) -> Problem {
         ConflictKind::TooManyTokens => &kinds::TOO_MANY_TOKENS,
         ConflictKind::LastPlatformAdmin => &kinds::LAST_PLATFORM_ADMIN,
         ConflictKind::InFlight => &kinds::IN_FLIGHT,
+        ConflictKind::NotEmpty => &kinds::NOT_EMPTY,
+        ConflictKind::UnderWay => &kinds::UNDER_WAY,
     };
     let field = conflict.kind.field();
     let mut problem = Problem::new(kind, detail.clone());
@@ -336,6 +342,8 @@ mod tests {
             ConflictKind::TooManyTokens,
             ConflictKind::LastPlatformAdmin,
             ConflictKind::InFlight,
+            ConflictKind::NotEmpty,
+            ConflictKind::UnderWay,
         ] {
             let problem = Problem::from(Error::conflict(kind));
             assert_eq!(problem.kind.code, kind.code());

@@ -35,7 +35,7 @@ pub(crate) async fn to_its_end(State(app): State<App>, mut request: Request, nex
     request.extensions_mut().insert(room.clone());
     let done = tokio::spawn(async move {
         let request = match request.method() {
-            &Method::POST => repeatable(request, &app).await,
+            &Method::POST if !is_streamed(request.uri().path()) => repeatable(request, &app).await,
             _ => request,
         };
         let response = next.run(request).await;
@@ -46,6 +46,11 @@ pub(crate) async fn to_its_end(State(app): State<App>, mut request: Request, nex
         Ok(response) => response,
         Err(error) => Problem::internal(error).into_response(),
     }
+}
+
+/// What takes bodies of any length as they come: they are not kept to be recognised again.
+pub(super) fn is_streamed(path: &str) -> bool {
+    path == "/restore"
 }
 
 /// Attaches the idempotency key, and the body, which is needed to recognise the request again.

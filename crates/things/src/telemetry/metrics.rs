@@ -16,6 +16,7 @@ use prometheus_client::{
 };
 
 use super::{devices::DeviceChecks, hooks::HookMetrics};
+use crate::backups::BackupState;
 
 /// Everything that is counted.
 pub struct Metrics {
@@ -225,8 +226,18 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Tells also what the registry counts.
-    pub(crate) fn of(registry: &Arc<registry::Registry>) -> Self {
+    pub(crate) fn of(registry: &Arc<registry::Registry>, backups: &BackupState) -> Self {
         let mut metrics = Self::default();
+        metrics.registry.register(
+            "backup_last_success_timestamp_seconds",
+            "When this process last finished a scheduled backup; 0 for never",
+            backups.succeeded.clone(),
+        );
+        metrics.registry.register(
+            "backup_last_failure_timestamp_seconds",
+            "When a scheduled backup of this process last failed; 0 for never",
+            backups.failed.clone(),
+        );
         metrics.registry.register_collector(Box::new(DeviceChecks(Arc::clone(registry))));
         metrics
     }

@@ -189,8 +189,15 @@ async fn things_command_as_their_types_allow() {
             let other = things.can_thing_access_group(access(shown, &world.other_group)).await;
             assert_eq!(code(other), Code::PermissionDenied);
         }
+        assert!(world.server.registry.device_checks().failed.iter().all(|(_, times)| *times == 0));
         let nobody = things.can_thing_access_group(access("nobody-has-this-key", &world.group)).await;
         assert_eq!(code(nobody), Code::NotFound);
+
+        // A session that was opened before the thing was disabled commands nothing any more.
+        world.owner.post(&format!("/things/{controller}/disable"), &json!(null)).await.expect(200);
+        assert_eq!(code(things.can_thing_command(command(controller, sensor)).await), Code::PermissionDenied);
+        let to_its_group = things.can_thing_group_command(group(controller, &world.group)).await;
+        assert_eq!(code(to_its_group), Code::PermissionDenied);
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     app::{Engine, start, start_with},
     wire::{
         channel,
-        protomfx::{ThingKey, things_service_client::ThingsServiceClient},
+        protomfx::{ThingId, ThingKey, things_service_client::ThingsServiceClient},
     },
     world::{World, code},
 };
@@ -54,7 +54,46 @@ async fn the_server_and_each_of_its_services_is_well() {
     let mut watched = HealthClient::new(channel).watch(asked).await.unwrap().into_inner();
     assert_eq!(watched.message().await.unwrap().unwrap().status, ServingStatus::Serving as i32);
     assert!(server.stop().await);
-    assert_eq!(watched.message().await.unwrap().unwrap().status, ServingStatus::NotServing as i32);
+    let mut last = 0;
+    while let Ok(Some(told)) = watched.message().await {
+        last = told.status;
+    }
+    assert_eq!(last, ServingStatus::NotServing as i32);
+}
+
+#[tokio::test]
+async fn web_pages_are_not_answered() {
+    let world = World::on(Engine::Sqlite).await;
+    let mut message = vec![0, 0, 0, 0];
+    let asked = prost::Message::encode_to_vec(&ThingId { value: world.sensor.id.clone() });
+    message.push(u8::try_from(asked.len()).unwrap());
+    message.extend(asked);
+    let url = format!("http://{}/protomfx.ThingsService/GetKeyByThingID", world.server.grpc);
+    let ask = async |client: &reqwest::Client, headers: &[(&str, &str)]| {
+        let request = client.post(&url).body(message.clone());
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.bytes().await.unwrap())
+    };
+    let (one, two) = (
+        reqwest::Client::builder().http1_only().build().unwrap(),
+        reqwest::Client::builder().http2_prior_knowledge().build().unwrap(),
+    );
+    let grpc = ("content-type", "application/grpc");
+    for (client, headers) in [
+        (&one, &[("content-type", "text/plain"), ("origin", "http://evil.example")][..]),
+        (&one, &[grpc][..]),
+        (&two, &[("content-type", "text/plain")][..]),
+        (&two, &[("content-type", "application/grpc-web")][..]),
+        (&two, &[grpc, ("origin", "http://evil.example")][..]),
+    ] {
+        let (status, told) = ask(client, headers).await;
+        assert_eq!(status, 415, "{headers:?}");
+        assert!(!told.windows(4).any(|bytes| bytes == b"thk_"), "{headers:?}");
+    }
+    let (status, told) = ask(&two, &[grpc]).await;
+    assert_eq!(status, 200);
+    assert!(told.windows(4).any(|bytes| bytes == b"thk_"), "whoever speaks gRPC is answered");
 }
 
 #[tokio::test]

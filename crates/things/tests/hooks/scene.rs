@@ -55,7 +55,11 @@ impl Scene {
             topics: TopicRules::new(&layout).unwrap(),
             ..Options::default()
         };
-        let server = start_with(engine, options, Limits::default()).await;
+        Self::set_up(engine, options, Limits::default()).await
+    }
+
+    pub async fn set_up(engine: Engine, options: Options, limits: Limits) -> Self {
+        let server = start_with(engine, options, limits).await;
         let root = server.root().await;
         let (group, profile) = place(&server, &root).await;
         let (_, other_profile) = place(&server, &root).await;
@@ -113,18 +117,9 @@ impl Scene {
         Thing { id: thing.id.clone(), key: made.expect(201)["key"].as_str().unwrap().to_owned() }
     }
 
-    /// Disables a thing, as the database has it.
+    /// Disables a thing.
     pub async fn disable(&self, thing: &Thing) {
-        let id = match self.server.database.engine {
-            Engine::Sqlite => format!("x'{}'", thing.id.replace('-', "")),
-            Engine::Postgres => format!("'{}'", thing.id),
-        };
-        let since = match self.server.database.engine {
-            Engine::Sqlite => "0",
-            Engine::Postgres => "now()",
-        };
-        let insert = format!("INSERT INTO disabled_things (thing_id, since) VALUES ({id}, {since})");
-        self.server.database.execute(insert).await;
+        self.root.post(&format!("/things/{}/disable", thing.id), &json!(null)).await.expect(200);
     }
 
     /// A thing's topics, by short names: `{sensor}`, `{device}`, `{controller}`, `{elsewhere}`, `{group}`.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    app::{Send, engines},
+    app::{Engine, Send, engines},
     scene::{QUESTIONS, Scene, Thing},
 };
 
@@ -82,5 +82,31 @@ async fn messages_and_subscriptions_are_judged() {
             hook(&scene, "auth_on_subscribe_m5", body).await,
             json!({"result": "ok", "modifiers": {"topics": topics(135)}})
         );
+    }
+}
+
+/// What one question may ask has an end, and to put together what the thing may do is done once for it.
+#[tokio::test]
+async fn a_subscription_names_two_hundred_filters_at_most() {
+    let scene = Scene::new(Engine::Sqlite).await;
+    let lists: Vec<String> = (0..50).map(|n| format!("a/{n}/+")).collect();
+    let profile = json!({"name": "mqtt", "config": {"topics": {"publish": lists, "subscribe": lists}}});
+    scene.root.put(&format!("/profiles/{}", scene.profile), &profile).await.expect(200);
+    let topics = |many: usize| -> Vec<String> {
+        (0..many).map(|n| scene.topic(&format!("things/{{sensor}}/messages/a/49/{n}"))).collect()
+    };
+    for (many, allowed) in [(200, true), (201, false), (20_000, false)] {
+        let subscriptions: Vec<_> =
+            topics(many).iter().map(|topic| json!({"topic": topic, "qos": 1})).collect();
+        let body = json!({"username": scene.sensor.id, "client_id": "c", "topics": subscriptions});
+        // What is longer than a question may be cannot be read at all.
+        let wanted = if allowed { json!({"result": "ok"}) } else { refused() };
+        for version in ["", "_m5"] {
+            let answer = hook(&scene, &format!("auth_on_subscribe{version}"), body.clone()).await;
+            assert_eq!(answer, wanted, "{many}");
+        }
+        let body = json!({"username": scene.sensor.id, "access": "1", "topic": topics(many).join(",")});
+        let status = scene.json("/hooks/nanomq/acl", &body).await.status;
+        assert_eq!(status, if allowed { 200 } else { 403 }, "{many}");
     }
 }

@@ -299,6 +299,9 @@ fn operations() -> Vec<Row> {
         Row::list("GET /failed-checks"),
         Row::search("POST /failed-checks/search"),
         Row::list("GET /failed-checks").note("of the thing").query("?thing_id={thing}"),
+        Row::read("GET /backup"),
+        // Here where there is something already, which who may restore is told.
+        Row::new("POST /restore", Fresh::Nothing, |_| json!({ "groups": [] })),
         Row::read("GET /health"),
         Row::read("GET /ready"),
         Row::read("GET /openapi.json"),

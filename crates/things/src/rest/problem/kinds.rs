@@ -97,6 +97,10 @@ kinds! {
         "An account can have a limited number of access tokens. Delete one that is no longer used.";
     LAST_PLATFORM_ADMIN CONFLICT "last-platform-admin", "Last platform administrator",
         "Someone must be able to administer the platform.";
+    NOT_EMPTY CONFLICT "installation-not-empty", "Installation not empty",
+        "A backup is restored into a new installation, where there are no organisations and no account but that of who restores. Start one with another database and the same key file.";
+    UNDER_WAY CONFLICT "already-under-way", "Already under way",
+        "One backup and one restore are made at a time. Wait for the end of the one that is under way.";
     IN_FLIGHT CONFLICT "request-in-flight", "Request in flight",
         "The first request with this Idempotency-Key is still running. Try again in a moment.";
 }
