@@ -45,8 +45,10 @@ impl Window {
         command.cwd(shell.home.path());
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
-        let seen =
-            Arc::new(Mutex::new(Seen { screen: vt100::Parser::new(rows, cols, 0), bytes: Vec::new() }));
+        let seen = Arc::new(Mutex::new(Seen {
+            screen: vt100::Parser::new(rows.try_into().unwrap(), cols.try_into().unwrap(), 0),
+            bytes: Vec::new(),
+        }));
         let mut reader = pair.master.try_clone_reader().unwrap();
         let shown = Arc::clone(&seen);
         thread::spawn(move || {

@@ -72,5 +72,5 @@ pub(super) async fn run(asked: &Asked<'_>, apply: bool) -> Result<(), Failure> {
         return Err(failure);
     }
     keys?;
-    asked.out.say(&format!("{} made", show::counted(&plan)))
+    asked.out.say(&format!("done: {}", show::counted(&plan)))
 }

@@ -341,7 +341,30 @@ fn differences(seen: &Value, body: &Map<String, Value>) -> Vec<String> {
     body.iter()
         .filter_map(|(name, wanted)| {
             let before = seen.get(name).unwrap_or(&absent);
-            (before != wanted).then(|| format!("{name}: {before} -> {wanted}"))
+            let same = if name == "config" { *before == with_defaults(wanted) } else { before == wanted };
+            (!same).then(|| format!("{name}: {before} -> {wanted}"))
         })
         .collect()
+}
+
+/// A profile's config as the server keeps it: flags that are not said are true, known members that are null are not there.
+fn with_defaults(config: &Value) -> Value {
+    const FLAGS: [&str; 3] = ["write_enabled", "webhook_enabled", "rule_enabled"];
+    const OF_TRANSFORMERS: [&str; 5] =
+        ["data_filters", "data_field", "time_field", "time_format", "time_location"];
+    let mut config = config.clone();
+    if let Some(members) = config.as_object_mut() {
+        members.retain(|name, value| {
+            !value.is_null()
+                || !(FLAGS.contains(&name.as_str())
+                    || ["content_type", "transformer"].contains(&name.as_str()))
+        });
+        for name in FLAGS {
+            members.entry(name).or_insert(Value::Bool(true));
+        }
+        if let Some(transformer) = members.get_mut("transformer").and_then(Value::as_object_mut) {
+            transformer.retain(|name, value| !value.is_null() || !OF_TRANSFORMERS.contains(&name.as_str()));
+        }
+    }
+    config
 }

@@ -171,9 +171,13 @@ impl Wanted {
     /// What is wrong names its line and column, or the names that are there twice.
     fn parse(text: &str) -> Result<Self, String> {
         let wanted: Self = serde_saphyr::from_str(text).map_err(|error| {
-            let place = error.location();
-            let place = place.map(|place| format!("line {}, column {}: ", place.line(), place.column()));
-            format!("{}{}", place.unwrap_or_default(), error.without_snippet())
+            let told = error.without_snippet().to_string();
+            match error.location() {
+                Some(place) if !told.contains(" at line ") => {
+                    format!("line {}, column {}: {told}", place.line(), place.column())
+                }
+                _ => told,
+            }
         })?;
         let mut twice = Vec::new();
         let mut once = |place: &str, noun: &str, names: Vec<String>| {
