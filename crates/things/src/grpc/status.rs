@@ -60,7 +60,8 @@ fn refused(kind: ConflictKind) -> Code {
         | ConflictKind::NoMail
         | ConflictKind::InviteSleeps
         | ConflictKind::LastPlatformAdmin
-        | ConflictKind::NotEmpty => Code::FailedPrecondition,
+        | ConflictKind::NotEmpty
+        | ConflictKind::HalfAdopted => Code::FailedPrecondition,
         ConflictKind::InvitedTooOften | ConflictKind::TooManyTokens => Code::ResourceExhausted,
         ConflictKind::InFlight | ConflictKind::UnderWay => Code::Aborted,
     }

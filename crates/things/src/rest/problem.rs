@@ -304,6 +304,7 @@ fn clash(conflict: &Conflict, detail: String) -> Problem {
         ConflictKind::InFlight => &kinds::IN_FLIGHT,
         ConflictKind::NotEmpty => &kinds::NOT_EMPTY,
         ConflictKind::UnderWay => &kinds::UNDER_WAY,
+        ConflictKind::HalfAdopted => &kinds::HALF_ADOPTED,
     };
     let field = conflict.kind.field();
     let mut problem = Problem::new(kind, detail.clone());
@@ -349,6 +350,7 @@ mod tests {
             ConflictKind::InFlight,
             ConflictKind::NotEmpty,
             ConflictKind::UnderWay,
+            ConflictKind::HalfAdopted,
         ] {
             let problem = Problem::from(Error::conflict(kind));
             assert_eq!(problem.kind.code, kind.code());

@@ -101,6 +101,8 @@ kinds! {
         "A backup is restored into a new installation, where there are no organisations and no account but that of who restores. Start one with another database and the same key file.";
     UNDER_WAY CONFLICT "already-under-way", "Already under way",
         "One backup and one restore are made at a time. Wait for the end of the one that is under way.";
+    HALF_ADOPTED CONFLICT "half-adopted", "Half adopted",
+        "This database was Mainflux's, and some of its keys are still in clear, which are no part of a backup. The operator runs `things adopt` to its end first.";
     IN_FLIGHT CONFLICT "request-in-flight", "Request in flight",
         "The first request with this Idempotency-Key is still running. Try again in a moment.";
 }
