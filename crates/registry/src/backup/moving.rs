@@ -7,7 +7,7 @@ use crate::{
     clock::Clock,
     error::{Error, Result},
     secret::Keyring,
-    store::{self, Conn, Db, Tx, backup::Scope, sql::Taker},
+    store::{self, Db, Tx, backup::Scope, sql::Taker},
 };
 
 use super::tables::{Cell, TABLES, Table};
@@ -51,10 +51,11 @@ pub async fn copy(
     keyring: &Keyring,
     told: &mut (dyn FnMut(Step) + Send),
 ) -> Result<Moved> {
+    refuse_others(from, "from").await?;
+    refuse_others(to, "to").await?;
     let source = Db::connect(from, 2, Clock::system()).await?;
     let moved = async {
         let mut conn = source.read().await?;
-        refuse_others(&mut conn, "from").await?;
         if !store::doctor::has_schema(&mut conn).await? {
             return Err(Error::invalid("from", "is not a database of this program: it has none of its tables"));
         }
@@ -84,7 +85,6 @@ pub async fn copy(
 async fn copy_into(source: &Db, target: &Db, told: &mut (dyn FnMut(Step) + Send)) -> Result<Moved> {
     let mut tx = target.write().await?;
     store::backup::take_time(&mut tx).await?;
-    refuse_others(&mut tx, "to").await?;
     for table in TABLES {
         if store::backup::count(&mut tx, table, Scope::Everything).await? > 0 {
             let reason = format!("is not empty: there are {} already; name a new database", table.name);
@@ -126,10 +126,10 @@ async fn copy_into(source: &Db, target: &Db, told: &mut (dyn FnMut(Step) + Send)
     Ok(Moved { tables })
 }
 
-async fn refuse_others(conn: &mut Conn, which: &'static str) -> Result<()> {
+async fn refuse_others(url: &str, which: &'static str) -> Result<()> {
     let mut looks = 0;
     loop {
-        let count = store::backup::other_processes(conn).await?;
+        let count = store::backup::processes(url).await?;
         if count == 0 {
             return Ok(());
         }

@@ -53,7 +53,7 @@ pub struct Examined {
 }
 
 enum Source {
-    Ours(Head),
+    Ours(Box<Head>),
     Mainflux(Items),
 }
 
@@ -90,7 +90,7 @@ impl Restore {
         let read = Arc::clone(&file);
         let source = blocking(move || {
             if reading::is_ours(&read)? {
-                reading::examine(&read, &registry.keyring).map(Source::Ours)
+                reading::examine(&read, &registry.keyring).map(|head| Source::Ours(Box::new(head)))
             } else {
                 mainflux::examine(&read).map(Source::Mainflux)
             }
@@ -202,11 +202,11 @@ impl Work<'_> {
             let mut batch = batch?;
             let count = batch.rows.len() as u64;
             self.judge(tx, &batch).await?;
-            if batch.table.name == "users" {
-                if let Some(at) = restorer.look(tx, batch.table, &batch.rows).await? {
-                    batch.rows.remove(at);
-                    batch.places.remove(at);
-                }
+            if batch.table.name == "users"
+                && let Some(at) = restorer.look(tx, batch.table, &batch.rows).await?
+            {
+                batch.rows.remove(at);
+                batch.places.remove(at);
             }
             if batch.table.name == "thing_key_material" && self.registry.readback == Readback::Never {
                 *self.skipped.entry(batch.table.name).or_default() += count;

@@ -3,7 +3,14 @@
 
 mod arrival;
 
-use sqlx::{Row as _, postgres::PgRow, sqlite::SqliteRow, types::Json};
+use std::str::FromStr;
+
+use sqlx::{
+    Connection, PgConnection, Row as _,
+    postgres::{PgConnectOptions, PgRow},
+    sqlite::SqliteRow,
+    types::Json,
+};
 use uuid::Uuid;
 
 use super::{
@@ -11,6 +18,7 @@ use super::{
     conflict::{self, Violation, translate},
     on, rows,
     sql::{Absent, Arg, Shape, Sql, Taker},
+    sqlite_path,
 };
 pub(crate) use arrival::{Restorer, park_journal, unpark_journal};
 
@@ -373,18 +381,25 @@ pub(crate) async fn last_scheduled(conn: &mut Conn) -> Result<Option<Timestamp>>
         .bind(Uuid::nil()).fetch_one(conn))
 }
 
-/// Other connections of this program to a database that processes share.
-pub(crate) async fn other_processes(conn: &mut Conn) -> Result<i64> {
-    match conn.engine() {
-        Engine::Sqlite(_) => Ok(0),
-        Engine::Postgres(conn) => sqlx::query_scalar(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'things' \
-             AND pid <> pg_backend_pid()",
-        )
-        .fetch_one(conn)
-        .await
-        .map_err(translate),
+/// How many connections processes of this program have to a database that they can share. Asked by a connection
+/// of its own and before there is a pool, whose connections would be among them.
+pub(crate) async fn processes(url: &str) -> Result<i64> {
+    if sqlite_path(url).is_some() {
+        return Ok(0);
     }
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|_| Error::invalid("database_url", "is not a valid postgres:// URL"))?;
+    let mut conn = PgConnection::connect_with(&options.application_name("things-move"))
+        .await
+        .map_err(|error| Error::internal(format!("cannot connect to PostgreSQL: {error}")))?;
+    let count = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'things'",
+    )
+    .fetch_one(&mut conn)
+    .await
+    .map_err(translate)?;
+    conn.close().await.map_err(translate)?;
+    Ok(count)
 }
 
 /// How many triggers and views there are that no migration made, in a file that anybody may have made.

@@ -17,12 +17,12 @@ use crate::{
 
 const PASSWORD: &str = "correct horse battery staple";
 
-struct Service {
+struct Process {
     child: Child,
     url: String,
 }
 
-impl Service {
+impl Process {
     fn on(dir: &Path, database: &databases::Database) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_things"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("THINGS_")) {
@@ -67,9 +67,16 @@ impl Service {
             .await
     }
 
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    fn kill(self) {
+        drop(self);
+    }
+}
+
+/// No test leaves a process behind, however it ends.
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -92,7 +99,7 @@ async fn a_process_that_is_killed_has_restored_all_or_nothing() {
         let all = scene.server.database.number("SELECT count(*) FROM things").await;
         let mut whole = 0;
         for pause in [20, 60, 120, 200, 300, 450, 700] {
-            let service = Service::on(dir.path(), &database);
+            let service = Process::on(dir.path(), &database);
             let restoring = service.restore(&file);
             let killing = tokio::time::sleep(Duration::from_millis(pause));
             tokio::select! { _ = restoring => {}, () = killing => {} }
@@ -120,7 +127,7 @@ async fn a_process_that_is_killed_has_restored_all_or_nothing() {
             }
         }
         if whole == 0 {
-            let service = Service::on(dir.path(), &database);
+            let service = Process::on(dir.path(), &database);
             let text = service.restore(&file).await.unwrap().text().await.unwrap();
             assert!(text.lines().last().unwrap().contains("\"done\""), "{text}");
             service.kill();
