@@ -3,6 +3,7 @@
 //! PostgreSQL and runs this; see docs/performance.md for what was measured and how to read it.
 #![expect(clippy::indexing_slicing, reason = "serde_json answers null where there is nothing")]
 
+mod adopt;
 mod baseline;
 mod bulk;
 mod client;
@@ -102,6 +103,7 @@ async fn measure(task: &Task) -> Result<()> {
         let empty = Home::new(engine).await?;
         startup::on_empty(task, &empty).await?;
         drop(empty);
+        adopt::adopt(task, engine).await?;
 
         import::import(task, engine).await?;
         if task.import {

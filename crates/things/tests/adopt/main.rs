@@ -83,12 +83,18 @@ async fn credentials(database: &Database) -> Vec<(String, String, String)> {
 
 /// All that a database holds: its tables' columns and rows, its constraints and indexes.
 async fn dump(database: &Database) -> String {
-    let rows = database.text("SELECT schema_to_xml_and_xmlschema('public', true, false, '')::text").await;
-    let rules = database
+    let mut lines = database
         .texts(
-            "SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint \
+            "SELECT concat_ws(' ', table_name, column_name, ordinal_position, data_type, character_maximum_length, is_nullable, column_default) \
+             FROM information_schema.columns WHERE table_schema = 'public' UNION ALL \
+             SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint \
              WHERE connamespace = 'public'::regnamespace UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
         )
         .await;
-    format!("{rows}\n{}", rules.join("\n"))
+    let tables = "SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1";
+    for table in database.texts(tables).await {
+        lines.push(table.clone());
+        lines.extend(database.texts(format!("SELECT t::text FROM {table} t ORDER BY 1")).await);
+    }
+    lines.join("\n")
 }

@@ -133,6 +133,8 @@ pub(crate) async fn recognise(conn: &mut Conn) -> Result<Plan> {
     let mut wrong = Vec::new();
     columns(&wanted, &found, &mut plan, &mut wrong);
     constraints(&wanted, &found, &mut plan, &mut wrong);
+    // After the constraints: what they refer to must not be something that goes.
+    tables(&found, &mut plan);
     indexes(&wanted, &found, &mut plan, &mut wrong);
     if !wrong.is_empty() {
         return Err(Error::refused(format!(
@@ -294,13 +296,6 @@ fn width(kind: &str) -> Option<u32> {
 
 fn columns(wanted: &Shape, found: &Shape, plan: &mut Plan, wrong: &mut Vec<String>) {
     let is_there = |table: &str| found.columns.iter().any(|column| column.relation == table);
-    for table in INVITES.into_iter().filter(|table| !is_there(table)) {
-        let begins = match table {
-            "group_invites" => "CREATE TABLE IF NOT EXISTS group_invites",
-            _ => "CREATE TABLE IF NOT EXISTS dormant_group_invites",
-        };
-        plan.steps.push(Step { says: format!("make the table {table}"), what: Change::Seed(begins) });
-    }
     for want in wanted.columns.iter().filter(|column| is_there(&column.relation)) {
         let (table, name) = (want.relation.as_str(), want.name.as_str());
         let Some(have) = found.columns.iter().find(|column| column.relation == table && column.name == name)
@@ -417,6 +412,17 @@ fn constraints(wanted: &Shape, found: &Shape, plan: &mut Plan, wrong: &mut Vec<S
         }
     }
     plan.steps.extend(made);
+}
+
+fn tables(found: &Shape, plan: &mut Plan) {
+    let is_there = |table: &str| found.columns.iter().any(|column| column.relation == table);
+    for table in INVITES.into_iter().filter(|table| !is_there(table)) {
+        let begins = match table {
+            "group_invites" => "CREATE TABLE IF NOT EXISTS group_invites",
+            _ => "CREATE TABLE IF NOT EXISTS dormant_group_invites",
+        };
+        plan.steps.push(Step { says: format!("make the table {table}"), what: Change::Seed(begins) });
+    }
 }
 
 fn indexes(wanted: &Shape, found: &Shape, plan: &mut Plan, wrong: &mut Vec<String>) {
