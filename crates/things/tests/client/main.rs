@@ -9,6 +9,7 @@
 
 #[path = "../support/app.rs"]
 mod app;
+mod backups;
 mod contexts;
 mod nouns;
 mod organisations;
