@@ -26,7 +26,11 @@ const CHORES: &[Chore] = &[
         "run every test on SQLite and PostgreSQL: [--sqlite-only] [--brokers] [-- ARGS FOR CARGO TEST]",
         test::run,
     ),
-    ("bench", "measure the release build on both engines: [--quick] [--verbose] [--plans]", bench::run),
+    (
+        "bench",
+        "measure the release build on both engines: [--quick] [--verbose] [--plans] [--import]",
+        bench::run,
+    ),
     ("planted", "take rules out, one at a time, and see that their tests fail", planted::run),
     ("tidy", "check the house's rules over the source", tidy::run),
     ("deny", "check dependencies: advisories (THINGS_ADVISORY_DB), licences, bans, sources", deny::run),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
+    dry_run::DryRun,
     error::{Denial, Error, Result},
     ids::{GroupId, OrgId, SessionId, ThingId, TokenId, UserId},
     secret::Keyring,
@@ -103,12 +104,13 @@ impl PlatformRole {
     }
 }
 
-/// One request: who asks, under which id it is logged, and whether it may be a repetition.
+/// One request: who asks, under which id it is logged, and whether it may be a repetition or is a dry run.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub(crate) actor: Actor,
     pub(crate) request_id: String,
     pub(crate) replay: Option<Replay>,
+    pub(crate) dry_run: Option<DryRun>,
 }
 
 /// The longest request id and idempotency key in bytes.
@@ -118,7 +120,7 @@ impl Call {
     /// A request by `actor`; the id is cut to 128 bytes of visible ASCII.
     pub fn new(actor: Actor, request_id: &str) -> Self {
         let request_id = request_id.chars().filter(char::is_ascii_graphic).take(MAX_HEADER_KEY).collect();
-        Self { actor, request_id, replay: None }
+        Self { actor, request_id, replay: None, dry_run: None }
     }
 
     /// A call of the program itself.
@@ -131,12 +133,7 @@ impl Call {
     /// told apart. Strangers share no name space: for them the body belongs to the key.
     #[must_use]
     pub fn repeatable(mut self, route: &str, key: &str, body: &[u8]) -> Self {
-        // A token of narrower scope is another principal: it must not be told what a wider one was.
-        let principal = match &self.actor {
-            Actor::Anonymous | Actor::System => String::new(),
-            Actor::User(user) => format!("{} {} {:?}", user.id, user.can_write(), user.within()),
-            Actor::Thing(thing) => thing.to_string(),
-        };
+        let principal = self.principal();
         self.replay = Some(Replay {
             name: format!("{principal}\n{route}\n{key}"),
             anonymous: principal.is_empty(),
@@ -145,9 +142,32 @@ impl Call {
         self
     }
 
+    /// Whose repetitions are one's own. A token of narrower scope is another principal: it must not be told
+    /// what a wider one was.
+    pub(crate) fn principal(&self) -> String {
+        match &self.actor {
+            Actor::Anonymous | Actor::System => String::new(),
+            Actor::User(user) => format!("{} {} {:?}", user.id, user.can_write(), user.within()),
+            Actor::Thing(thing) => thing.to_string(),
+        }
+    }
+
+    /// Makes the request a dry run: every transaction of it is rolled back at its end, and `dry_run` tells
+    /// what would have been in the journal. What a use case keeps outside of its transaction it still
+    /// keeps: attempts to log in are counted.
+    #[must_use]
+    pub fn dry(self, dry_run: &DryRun) -> Self {
+        Self { dry_run: Some(dry_run.clone()), ..self }
+    }
+
     /// The same request, now that its content has shown who asks: a log-in.
     pub(crate) fn known_as(&self, actor: UserActor) -> Self {
         Self { actor: Actor::User(actor), ..self.clone() }
+    }
+
+    /// Whether it is a dry run.
+    pub fn is_dry(&self) -> bool {
+        self.dry_run.is_some()
     }
 
     /// Who asks.

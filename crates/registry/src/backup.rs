@@ -174,6 +174,9 @@ impl Registry {
 
     async fn begin_backup(self: &Arc<Self>, turn: OwnedSemaphorePermit) -> Result<Backup> {
         let mut conn = self.db.snapshot().await?;
+        if store::adopt::goes_on(&mut conn).await? {
+            return Err(Error::conflict(ConflictKind::HalfAdopted));
+        }
         let mut counts = BTreeMap::new();
         for table in TABLES.iter().filter(|table| Scope::Backup.has(table)) {
             let count = store::backup::count(&mut conn, table, Scope::Backup).await?;

@@ -129,7 +129,13 @@ impl<'r> Decode<'r, Sqlite> for Timestamp {
 /// The clock that everything reads. In production PostgreSQL's own clock overrules it inside a
 /// transaction (several nodes, one truth); a test clock overrules PostgreSQL.
 #[derive(Clone, Default)]
-pub struct Clock(Option<Arc<AtomicI64>>);
+pub struct Clock(Option<Arc<Standing>>);
+
+/// Of a test.
+struct Standing {
+    start: Timestamp,
+    now: AtomicI64,
+}
 
 impl Clock {
     /// The machine's clock.
@@ -139,13 +145,13 @@ impl Clock {
 
     /// A clock that stands still at `start` until it is moved; its clones move with it.
     pub fn standing(start: Timestamp) -> Self {
-        Self(Some(Arc::new(AtomicI64::new(start.0))))
+        Self(Some(Arc::new(Standing { start, now: AtomicI64::new(start.0) })))
     }
 
     /// Moves a standing clock forward; does nothing to the machine's.
     pub fn advance(&self, by: Duration) {
         if let Some(standing) = &self.0 {
-            standing.fetch_add(i64::try_from(by.as_millis()).unwrap_or(0), Ordering::SeqCst);
+            standing.now.fetch_add(i64::try_from(by.as_millis()).unwrap_or(0), Ordering::SeqCst);
         }
     }
 
@@ -158,7 +164,7 @@ impl Clock {
     pub(crate) fn uptime(&self) -> Duration {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         match &self.0 {
-            Some(standing) => Duration::from_millis(standing.load(Ordering::SeqCst).max(0).unsigned_abs()),
+            Some(standing) => self.now().since(standing.start),
             None => START.elapsed(),
         }
     }
@@ -166,7 +172,7 @@ impl Clock {
     /// The present moment.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Some(standing) => Timestamp(standing.load(Ordering::SeqCst)),
+            Some(standing) => Timestamp(standing.now.load(Ordering::SeqCst)),
             #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
             None => Timestamp::from_datetime(OffsetDateTime::now_utc()),
         }

@@ -105,6 +105,11 @@ impl ThingKey {
         Secret::generate(Prefix::ThingKey).map(Self)
     }
 
+    /// A generated key that was derived: [`Secret::derived`].
+    pub(crate) fn derived(secret: Secret) -> Self {
+        Self(secret)
+    }
+
     /// The key itself, to be shown once.
     pub fn secret(&self) -> &Secret {
         &self.0

@@ -233,6 +233,9 @@ pub enum ConflictKind {
     /// Backups and restores go on for long and take much.
     #[error("a backup or restore is under way already; wait for its end")]
     UnderWay,
+    /// Keys that are still in clear are no part of a backup.
+    #[error("the adoption of this Mainflux database is not done yet; run `things adopt` to its end first")]
+    HalfAdopted,
 }
 
 fn closed(state: &InviteState) -> &'static str {
@@ -272,6 +275,7 @@ impl ConflictKind {
             Self::InFlight => "request-in-flight",
             Self::NotEmpty => "installation-not-empty",
             Self::UnderWay => "already-under-way",
+            Self::HalfAdopted => "half-adopted",
         }
     }
 
@@ -291,7 +295,8 @@ impl ConflictKind {
             | Self::InviteSleeps
             | Self::InFlight
             | Self::NotEmpty
-            | Self::UnderWay => None,
+            | Self::UnderWay
+            | Self::HalfAdopted => None,
         }
     }
 }

@@ -233,11 +233,15 @@ impl Entry {
 /// Writes entries ahead of the commit, for a use case that has more of them than should be in memory
 /// together. They count only if [`commit`] follows.
 pub(crate) async fn note(tx: &mut Tx, call: &Call, entries: &[Entry]) -> Result<()> {
+    if let Some(dry_run) = &call.dry_run {
+        dry_run.note(entries);
+        return Ok(());
+    }
     store::journal::append(tx, call, entries).await.map(drop)
 }
 
 /// Writes the entries with their letters and, for a repeatable request, the sealed answer; then
-/// commits.
+/// commits. A dry run is told the entries, and rolled back.
 pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
     registry: &Registry,
     mut tx: Tx,
@@ -245,6 +249,12 @@ pub(crate) async fn commit<T: Serialize + DeserializeOwned>(
     entries: Vec<Entry>,
     answer: T,
 ) -> Result<T> {
+    if let Some(dry_run) = &call.dry_run {
+        dry_run.note(&entries);
+        tx.roll_back().await?;
+        dry_run.end();
+        return Ok(answer);
+    }
     let ids = store::journal::append(&mut tx, call, &entries).await?;
     let letters = if registry.outbox.open {
         let superseded: Vec<Uuid> =

@@ -11,6 +11,7 @@
 //! | [`text`], [`json`], [`secret`], [`ids`], [`clock`] | what is valid |
 //! | [`identity`] | people, sessions, tokens, organisations |
 //! | [`groups`], [`memberships`], [`invites`], [`profiles`], [`things`], [`credentials`] | the nouns |
+//! | [`imports`], [`dry_run`] | things by the thousand, from and to files; what a change would do |
 //! | [`trusted`] | what trusted services ask without a person |
 //! | [`topics`] | what a thing may do on a broker |
 //! | [`backup`] | everything at once: backups, restores, moves between engines |
@@ -30,10 +31,12 @@ pub mod backup;
 pub mod clock;
 pub mod credentials;
 pub mod doctor;
+pub mod dry_run;
 pub mod error;
 pub mod groups;
 pub mod identity;
 pub mod ids;
+pub mod imports;
 pub mod invites;
 pub mod journal;
 pub mod json;
@@ -55,6 +58,7 @@ use std::{sync::Arc, time::Duration};
 pub use access::{Role, Via};
 pub use actor::{Actor, Call, PlatformRole, UserActor, Within};
 pub use clock::{Clock, Timestamp};
+pub use dry_run::DryRun;
 pub use error::{Conflict, ConflictKind, Denial, Error, FieldError, Result};
 pub use identity::{
     orgs::{NewOrg, Org, OrgFilter, OrgOrder, OrgUpdate},
@@ -147,6 +151,7 @@ pub struct Registry {
     pub(crate) probes: credentials::probes::Probes,
     pub(crate) outbox: mail::Outbox,
     pub(crate) backups: backup::Turns,
+    pub(crate) importing: imports::UnderWay,
 }
 
 impl Registry {
@@ -159,6 +164,7 @@ impl Registry {
         if settings.readback == credentials::Readback::Never {
             let forgotten = store::credentials::forget_copies(&mut tx).await?;
             store::replay::forget(&mut tx).await?;
+            store::imports::forget(&mut tx).await?;
             if forgotten > 0 {
                 tracing::info!(forgotten, "read-back is off: the sealed copies of keys were deleted");
             }
@@ -206,6 +212,7 @@ impl Registry {
             probes,
             outbox: mail::Outbox::new(settings.mail),
             backups: backup::Turns::default(),
+            importing: imports::UnderWay::default(),
         }))
     }
 
@@ -226,6 +233,7 @@ impl Registry {
         let ended = self.expire_invites().await?;
         let mut tx = self.db.write().await?;
         let removed = store::replay::sweep(&mut tx).await?
+            + store::imports::sweep(&mut tx).await?
             + store::credentials::sweep(&mut tx).await?
             + store::sessions::sweep(&mut tx).await?
             + store::mails::sweep(&mut tx).await?
@@ -244,6 +252,9 @@ impl Registry {
 
     /// Opens a use case's transaction and settles whether the request is a repetition.
     pub(crate) async fn begin(&self, call: &Call) -> Result<Begun> {
+        if let Some(dry_run) = &call.dry_run {
+            dry_run.begin();
+        }
         let mut tx = self.db.write().await?;
         // Between the head of a request and here its body arrived, which may have taken a while.
         if let Actor::User(user) = &call.actor

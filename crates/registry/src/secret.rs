@@ -42,6 +42,19 @@ impl Secret {
         Ok(Self(text))
     }
 
+    /// One whose characters come from a generator that can be asked again: successive blocks of bytes that look
+    /// random to everybody else.
+    pub(crate) fn derived(prefix: Prefix, mut blocks: impl FnMut() -> [u8; 32]) -> Self {
+        let mut text = Zeroizing::new(String::with_capacity(prefix.body_len() + CHECK_LEN));
+        text.push_str(prefix.as_str());
+        while text.len() < prefix.body_len() {
+            extend_fairly(&mut text, prefix.body_len(), Zeroizing::new(blocks()).as_ref());
+        }
+        let check = checksum(&text);
+        text.extend(check);
+        Self(text)
+    }
+
     /// Whether this has the shape and checksum of a generated secret of that kind.
     pub fn is_well_formed(&self, prefix: Prefix) -> bool {
         self.0.len() == prefix.body_len() + CHECK_LEN
@@ -158,12 +171,17 @@ fn extend_randomly(text: &mut String, len: usize) -> Result<()> {
     let mut bytes = Zeroizing::new([0u8; 64]);
     while text.len() < len {
         random(bytes.as_mut())?;
-        // 248 = 4 × 62: values above would favour some characters.
-        let fair = bytes.iter().filter(|byte| **byte < 248);
-        let room = len - text.len();
-        text.extend(fair.take(room).map(|byte| base62(usize::from(byte % 62))));
+        extend_fairly(text, len, bytes.as_ref());
     }
     Ok(())
+}
+
+/// Appends a base62 character for each of these random bytes that favours none, up to `len`.
+fn extend_fairly(text: &mut String, len: usize, bytes: &[u8]) {
+    // 248 = 4 × 62: values above would favour some characters.
+    let fair = bytes.iter().filter(|byte| **byte < 248);
+    let room = len.saturating_sub(text.len());
+    text.extend(fair.take(room).map(|byte| base62(usize::from(byte % 62))));
 }
 
 fn checksum(text: &str) -> [char; CHECK_LEN] {

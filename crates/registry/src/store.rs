@@ -14,6 +14,7 @@ pub(crate) mod credentials;
 pub(crate) mod doctor;
 pub(crate) mod failed_checks;
 pub(crate) mod groups;
+pub(crate) mod imports;
 pub(crate) mod invites;
 pub(crate) mod journal;
 pub(crate) mod lock;
@@ -411,7 +412,12 @@ impl Tx {
 
     /// Notes what the cache of credentials has to hear of once this is committed.
     pub(crate) fn mark(&mut self, marks: impl IntoIterator<Item = Mark>) {
-        self.marks.extend(marks);
+        for mark in marks {
+            // A transaction that makes a million things says so once.
+            if self.marks.last() != Some(&mark) {
+                self.marks.push(mark);
+            }
+        }
     }
 
     /// What was noted.
@@ -422,6 +428,16 @@ impl Tx {
     /// The database's clock at this moment: asked again where locks were waited for meanwhile.
     pub(crate) async fn moment(&mut self, clock: &Clock) -> Result<Timestamp> {
         self.conn.now(clock).await
+    }
+
+    /// Undoes everything.
+    pub(crate) async fn roll_back(self) -> Result<()> {
+        match self.conn.0 {
+            Link::SqliteTx(tx) => tx.rollback().await,
+            Link::PostgresTx(tx) => tx.rollback().await,
+            Link::Sqlite(_) | Link::Postgres(_) => Ok(()),
+        }
+        .map_err(conflict::translate)
     }
 
     /// Commits. A connection that breaks here leaves the outcome unknown, which is told as such.

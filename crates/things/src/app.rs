@@ -3,12 +3,13 @@
 use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use registry::{Ids, Registry, Secret, topics::TopicRules};
+use tokio::sync::Semaphore;
 
 use crate::{
     backups::BackupState,
     health::Health,
     limits::{RateLimits, bodies::BodyRoom},
-    rest::edge::RequestIds,
+    rest::{edge::RequestIds, imports},
     telemetry::Metrics,
 };
 
@@ -26,6 +27,8 @@ pub struct Parts {
     pub limits: RateLimits,
     /// How much of requests' bodies is held.
     pub(crate) bodies: BodyRoom,
+    /// Room for imports under way.
+    pub(crate) imports: Arc<Semaphore>,
     /// What is counted.
     pub metrics: Metrics,
     /// Whether all is well.
@@ -46,7 +49,8 @@ pub struct Options {
     pub burst: u32,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
-    /// Where `/health` looks for free disk space.
+    /// Where the files of imports are kept as long as they are worked on, and `/health` looks for free disk
+    /// space; without it the system's directory for temporary files.
     pub data_dir: Option<PathBuf>,
     /// Where people reach this service: what links begin with.
     pub public_url: String,
@@ -98,6 +102,7 @@ impl App {
             options,
             limits,
             bodies: BodyRoom::default(),
+            imports: Arc::new(Semaphore::new(imports::AT_ONCE)),
             metrics,
             health: Health::default(),
             request_ids,

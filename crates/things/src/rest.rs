@@ -5,7 +5,7 @@
 //!
 //! | module | |
 //! |---|---|
-//! | [`edge`], [`repeat`] | layers: what happens to every request |
+//! | [`edge`], [`repeat`], [`dry_run`] | layers: what happens to every request |
 //! | [`extract`], [`query`], [`body`], [`etag`] | what handlers take |
 //! | [`check`], [`secret`], [`many`], [`compat`] | from wire to valid |
 //! | [`list`] | parameters and pages of lists |
@@ -19,10 +19,12 @@ mod compat;
 mod devices;
 mod docs;
 mod doctor;
+mod dry_run;
 pub(crate) mod edge;
 mod etag;
 pub(crate) mod extract;
 mod groups;
+pub(crate) mod imports;
 mod invites;
 mod journal;
 mod list;
@@ -73,6 +75,7 @@ fn within_layers() -> OpenApiRouter<App> {
         .merge(invites::routes())
         .merge(profiles::routes())
         .merge(things::routes())
+        .merge(imports::routes())
         .merge(devices::routes())
         .merge(doctor::routes())
         .merge(journal::routes())
@@ -95,6 +98,7 @@ fn layered(routes: Router<App>, app: App) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(dry_run::dry_run))
         .layer(middleware::from_fn_with_state(app.clone(), repeat::to_its_end))
         .layer(middleware::from_fn_with_state(app.clone(), edge::edge))
         .with_state(app)

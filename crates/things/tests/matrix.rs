@@ -17,6 +17,8 @@ mod app;
 mod assignment;
 #[path = "matrix/credentials.rs"]
 mod credentials;
+#[path = "matrix/dry.rs"]
+mod dry;
 #[path = "matrix/persona.rs"]
 mod persona;
 #[path = "matrix/row.rs"]
@@ -110,6 +112,11 @@ fn what_the_server_owns_is_not_set_from_the_start() {
 #[test]
 fn nobody_makes_themselves_more_than_they_are() {
     on_every_engine(assignment::roles);
+}
+
+#[test]
+fn dry_runs_tell_what_would_happen_and_leave_nothing_behind() {
+    on_every_engine(dry::runs);
 }
 
 #[test]

@@ -30,7 +30,7 @@ use crate::{
     secret::Secret,
     store::{
         self, Tx,
-        backup::{Restorer, WHOLE},
+        backup::{Restorer, Scope, WHOLE},
         lock,
     },
 };
@@ -161,7 +161,7 @@ impl Work<'_> {
         self.fill(&mut tx, &mut restorer, person).await?;
         restorer.come_back(&mut tx).await?;
         store::backup::unpark_journal(&mut tx).await?;
-        for table in TABLES {
+        for table in TABLES.iter().filter(|table| Scope::Backup.has(table)) {
             store::backup::number_on(&mut tx, table).await?;
         }
         self.check_whole(&mut tx).await?;

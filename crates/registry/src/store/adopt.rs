@@ -52,6 +52,14 @@ pub(crate) async fn state(conn: &mut Conn) -> Result<Option<State>> {
         .map_err(translate)
 }
 
+/// Whether one goes on: then some keys are still in clear in the column of Mainflux's.
+pub(crate) async fn goes_on(conn: &mut Conn) -> Result<bool> {
+    if let Engine::Sqlite(_) = conn.engine() {
+        return Ok(false);
+    }
+    Ok(state(conn).await?.is_some_and(|state| state.finished_at.is_none()))
+}
+
 /// Whether our migrations were applied here, which sqlx keeps a table of.
 pub(crate) async fn is_ours(conn: &mut Conn) -> Result<bool> {
     exists(postgres(conn)?, "_sqlx_migrations").await

@@ -195,7 +195,11 @@ pub(crate) async fn insert(
         let (field, reason) = match violation {
             Violation::Other(error) => return Err(error),
             Violation::Unique(columns) => {
-                let columns = columns.replace(&format!("{}.", table.name), "");
+                // A constraint whose columns are not known is nearly always the primary key.
+                let columns = match columns.contains('.') {
+                    true => columns.replace(&format!("{}.", table.name), ""),
+                    false => table.key.join(", "),
+                };
                 let field = columns.rsplit(", ").next().unwrap_or_default().to_owned();
                 let reason = match columns.contains(", ") {
                     true => format!("is there already: {columns} must differ together"),

@@ -49,6 +49,8 @@ const UNIQUE: &[(&str, &str, ConflictKind)] = &[
     ("platform_invites_pending", "platform_invites.invitee_email", ConflictKind::AlreadyInvited),
     ("mails_pkey", "mails.id", ConflictKind::IdTaken),
     ("idempotency_keys_pkey", "idempotency_keys.digest", ConflictKind::InFlight),
+    ("imports_pkey", "imports.digest", ConflictKind::InFlight),
+    ("import_batches_pkey", "import_batches.digest, import_batches.batch", ConflictKind::InFlight),
 ];
 
 /// What a row has against it that was not stored.

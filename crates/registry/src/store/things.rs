@@ -26,6 +26,7 @@ use crate::{
 pub(crate) use list::list;
 
 /// A thing about to be stored, with everything kept of its credentials.
+#[derive(Clone)]
 pub(crate) struct NewRow {
     pub(crate) id: ThingId,
     pub(crate) name: String,
@@ -77,7 +78,7 @@ impl Row {
 /// Stores things with their credentials: a few statements, however many there are. PostgreSQL
 /// unnests typed arrays, SQLite a JSON array with hexadecimal bytes (`jsonb_each`, because `json_each`
 /// would write each row as text and every `->>` read it anew).
-pub(crate) async fn insert(tx: &mut Tx, profile: &Permit<Edit, ProfileId>, things: &[NewRow]) -> Result<()> {
+pub(crate) async fn insert(tx: &mut Tx, profile: &Permit<Edit, ProfileId>, things: &[&NewRow]) -> Result<()> {
     let (group, profile) = (profile.home().group, profile.target());
     let ids = || things.iter().map(|thing| thing.id.uuid());
     let keys = things.iter().map(|thing| (&thing.verifier, thing.id, "key"));

@@ -60,7 +60,7 @@ impl Registry {
             lock::profiles_shared(&mut tx, &[profile]).await?;
             let permit: Permit<Edit, ProfileId> = access::permit(&mut tx, call, profile).await?;
             let (made, rows) = self.make(tx.now(), &permit, things)?;
-            store::things::insert(&mut tx, &permit, &rows).await?;
+            store::things::insert(&mut tx, &permit, &rows.iter().collect::<Vec<_>>()).await?;
             let entries = made
                 .iter()
                 .map(|CreatedThing { thing, .. }| {

@@ -55,6 +55,25 @@ impl Client {
         Ok(self.send(Method::POST, path, Some(body)).await?.0)
     }
 
+    /// Sends a CSV file; answers what was told of it.
+    pub(crate) async fn import(&self, path: &str, file: Vec<u8>) -> Result<Vec<u8>> {
+        let request = self.http.post(format!("{}{path}", self.base)).timeout(Duration::from_secs(900));
+        let request = request.header(header::CONTENT_TYPE, "text/csv").body(file);
+        let answer = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+        .send()
+        .await?;
+        let status = answer.status();
+        let bytes = answer.bytes().await?;
+        if status == StatusCode::OK {
+            Ok(bytes.into())
+        } else {
+            Err(refusal(&Method::POST, path, status, &bytes))
+        }
+    }
+
     /// Sends a body made beforehand; whether it was taken, or is to be sent again later.
     pub(crate) async fn is_taken(&self, path: &str, body: Vec<u8>) -> Result<bool> {
         let (status, _, answer) = self.ask(Method::POST, path, Some(body)).await?;

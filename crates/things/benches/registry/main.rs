@@ -6,6 +6,7 @@
 mod baseline;
 mod bulk;
 mod client;
+mod import;
 mod machine;
 mod pages;
 mod plans;
@@ -30,6 +31,8 @@ pub(crate) struct Task {
     pub(crate) binary: PathBuf,
     engines: Vec<Engine>,
     plans: bool,
+    /// Whether nothing but imports is measured.
+    import: bool,
     /// Whether each query's time is told.
     pub(crate) verbose: bool,
     /// Things in the group that is filled and paged through.
@@ -65,18 +68,20 @@ fn main() -> ExitCode {
 
 impl Task {
     fn of(binary: PathBuf, arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let (mut quick, mut plans, mut verbose) = (false, false, false);
+        let (mut quick, mut plans, mut verbose, mut import) = (false, false, false, false);
         for argument in arguments {
             match argument.as_str() {
                 "--quick" => quick = true,
                 "--plans" => plans = true,
                 "--verbose" => verbose = true,
+                "--import" => import = true,
                 // Cargo says so to every benchmark.
                 "--bench" => {}
                 other => {
-                    return Err(
-                        format!("unknown argument {other}; known are --quick, --verbose, --plans").into()
-                    );
+                    return Err(format!(
+                        "unknown argument {other}; known are --quick, --verbose, --plans, --import"
+                    )
+                    .into());
                 }
             }
         }
@@ -85,7 +90,7 @@ impl Task {
             engines.push(Engine::Postgres { url });
         }
         let (group, total) = if quick { (10_000, 100_000) } else { (100_000, 1_000_000) };
-        Ok(Self { binary, engines, plans, verbose, group, total })
+        Ok(Self { binary, engines, plans, import, verbose, group, total })
     }
 }
 
@@ -98,6 +103,10 @@ async fn measure(task: &Task) -> Result<()> {
         startup::on_empty(task, &empty).await?;
         drop(empty);
 
+        import::import(task, engine).await?;
+        if task.import {
+            continue;
+        }
         let filled = bulk::create(task, engine).await?;
         startup::on_full(task, &filled.home).await?;
         let server = server::Server::start(&task.binary, &filled.home).await?;

@@ -157,6 +157,14 @@ impl Server {
         Ok(kilobytes * 1024.0 / 1_000_000.0)
     }
 
+    /// The most memory it has held, in megabytes, where the system tells.
+    pub(crate) fn peak(&self) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let told = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = told.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+        Ok(kilobytes.ok_or("its memory cannot be read")? * 1024.0 / 1_000_000.0)
+    }
+
     /// The administrator of the platform, logged in.
     pub(crate) async fn log_in(&self) -> Result<Client> {
         Client::log_in(self.address, EMAIL, PASSWORD).await

@@ -171,6 +171,13 @@ impl<'de> Deserialize<'de> for RawObject {
     }
 }
 
+impl RawObject {
+    /// As it was sent.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
 impl PartialSchema for RawObject {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new().schema_type(Type::Object).into()

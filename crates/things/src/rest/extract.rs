@@ -9,7 +9,7 @@ use axum::{
     extract::{FromRequestParts, MatchedPath, RawPathParams},
     http::{header, request::Parts},
 };
-use registry::{Actor, Call, Error, Secret};
+use registry::{Actor, Call, DryRun, Error, Secret};
 
 use super::{
     Problem,
@@ -65,7 +65,10 @@ impl FromRequestParts<App> for Anyone {
 fn call(parts: &Parts, actor: Actor) -> Result<Call, Problem> {
     nothing_ignored(parts)?;
     let request_id = parts.extensions.get::<RequestId>().map_or("", |id| id.as_str());
-    let call = Call::new(actor, request_id);
+    let mut call = Call::new(actor, request_id);
+    if let Some(dry_run) = parts.extensions.get::<DryRun>() {
+        call = call.dry(dry_run);
+    }
     match parts.extensions.get::<Repetition>() {
         None => Ok(call),
         Some(Repetition::Refused(problem)) => Err(problem.clone()),

@@ -15,7 +15,10 @@ use utoipa::{
     },
 };
 
-use super::problem::ProblemBody;
+use super::{
+    dry_run::{self, DryRunBody},
+    problem::ProblemBody,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,7 +28,7 @@ use super::problem::ProblemBody;
             Errors are RFC 9457 problems; `/problems/{code}` explains each kind.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    components(schemas(ProblemBody))
+    components(schemas(ProblemBody, DryRunBody))
 )]
 struct Frame;
 
@@ -79,6 +82,40 @@ pub(super) struct Looks {
     pub(super) query: bool,
     /// At `If-Match`.
     pub(super) if_match: bool,
+    /// Whether a person has to ask.
+    pub(super) for_users: bool,
+    /// What it leaves behind.
+    pub(super) effect: Effect,
+}
+
+/// What an operation leaves behind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing that people would call a change.
+    None,
+    /// A change that a transaction holds, so that it can be undone.
+    Change,
+    /// More than that: attempts are counted, mail is asked for by strangers.
+    Unrepeatable,
+}
+
+impl Effect {
+    fn of(method: &str, path: &str, operation: &Operation) -> Self {
+        if method == "GET" || path.ends_with("/search") || path == "/identify" {
+            return Self::None;
+        }
+        // What anybody may ask for without a token is counted and limited, and so is guessing a password.
+        match for_users(operation) && path != "/password" {
+            true => Self::Change,
+            false => Self::Unrepeatable,
+        }
+    }
+}
+
+/// Whether an operation needs a person's token: what is not said otherwise does.
+fn for_users(operation: &Operation) -> bool {
+    let user = SecurityRequirement::new(USER, Vec::<String>::new());
+    operation.security.as_ref().is_none_or(|needed| needed.contains(&user))
 }
 
 /// What the operation behind a route looks at; `None` when it is not described.
@@ -94,13 +131,18 @@ pub(super) fn looks(method: &Method, route: &str) -> Option<&'static Looks> {
                 ("DELETE", item.delete),
             ] {
                 let Some(operation) = operation else { continue };
+                let (for_users, effect) = (for_users(&operation), Effect::of(method, &path, &operation));
                 let parameters = operation.parameters.unwrap_or_default();
                 let has = |wanted: fn(&Parameter) -> bool| {
                     parameters.iter().any(|known| matches!(known, RefOr::T(known) if wanted(known)))
                 };
                 let looks = Looks {
-                    query: has(|known| known.parameter_in == ParameterIn::Query),
+                    query: has(|known| {
+                        known.parameter_in == ParameterIn::Query && known.name != dry_run::PARAMETER
+                    }),
                     if_match: has(|known| known.name == "If-Match"),
+                    for_users,
+                    effect,
                 };
                 all.insert((method.to_owned(), path.clone()), looks);
             }
@@ -120,7 +162,7 @@ fn complete(operation: &mut Operation, path: &str, method: &HttpMethod, one: boo
     }
     let tagged = returns_one(operation);
     let parameters = operation.parameters.get_or_insert_default();
-    if matches!(method, HttpMethod::Post) && !super::repeat::is_streamed(path) {
+    if matches!(method, HttpMethod::Post) && super::repeat::takes_a_key(path) {
         parameters.push(idempotency_key());
     }
     match method {
@@ -143,6 +185,13 @@ fn complete(operation: &mut Operation, path: &str, method: &HttpMethod, one: boo
     }
     if matches!(method, HttpMethod::Get) && tagged {
         add(operation, StatusCode::NOT_MODIFIED.as_str(), ResponseBuilder::new().description("Not modified"));
+    }
+    let effect = Effect::of(if matches!(method, HttpMethod::Get) { "GET" } else { "" }, path, operation);
+    if effect == Effect::Change {
+        operation.parameters.get_or_insert_default().push(dry_run_parameter());
+        let body = Content::new(Some(Ref::from_schema_name(DryRunBody::name())));
+        let told = ResponseBuilder::new().description("What a dry run would have changed");
+        add(operation, StatusCode::OK.as_str(), told.content("application/json", body));
     }
     if operation.security.is_none() {
         operation.security = Some(vec![SecurityRequirement::new(USER, Vec::<String>::new())]);
@@ -191,6 +240,19 @@ fn idempotency_key() -> RefOr<Parameter> {
             "Makes the request repeatable: the same key with the same request has one effect, for a day.",
         ))
         .schema(Some(key))
+        .build()
+        .into()
+}
+
+fn dry_run_parameter() -> RefOr<Parameter> {
+    ParameterBuilder::new()
+        .name(dry_run::PARAMETER)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(
+            "Change nothing, and answer 200 with what would have changed, as `DryRun`. Errors are answered as always.",
+        ))
+        .schema(Some(bool::schema()))
         .build()
         .into()
 }

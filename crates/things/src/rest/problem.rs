@@ -139,6 +139,12 @@ impl Problem {
         self.retry_after.map(|wait| wait.as_millis().div_ceil(1000).max(1) as u64)
     }
 
+    /// Says in how long to come back.
+    #[must_use]
+    pub(crate) fn wait(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
     /// Logs what the client is not shown.
     pub(crate) fn log(&self, request_id: &str) {
         if let Some(source) = &self.source {
@@ -178,7 +184,7 @@ impl Problem {
         format!("/problems/{}", self.kind.code)
     }
 
-    /// As it is told under the request's id.
+    /// As programs read it, under the request's id.
     pub(crate) fn body(self, request_id: &str) -> ProblemBody {
         ProblemBody {
             r#type: self.reference(),
@@ -193,8 +199,7 @@ impl Problem {
 
     /// Writes it out for programs, under the request's id.
     pub(crate) fn render(self, request_id: &str) -> Response {
-        let wait = self.retry_after();
-        let (status, challenge) = (self.kind.status, self.challenge);
+        let (wait, status, challenge) = (self.retry_after(), self.kind.status, self.challenge);
         let mut response = (status, Json(self.body(request_id))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

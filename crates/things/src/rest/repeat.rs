@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, Method},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use registry::{Error, actor::MAX_HEADER_KEY};
 
-use super::{Problem, body};
+use super::{Problem, body, imports};
 use crate::App;
 
 /// Whether this request may be a repetition; found by `extract::Caller`, after the caller is known.
@@ -35,7 +35,7 @@ pub(crate) async fn to_its_end(State(app): State<App>, mut request: Request, nex
     request.extensions_mut().insert(room.clone());
     let done = tokio::spawn(async move {
         let request = match request.method() {
-            &Method::POST if !is_streamed(request.uri().path()) => repeatable(request, &app).await,
+            &Method::POST if !is_streamed(&request) => repeatable(request, &app).await,
             _ => request,
         };
         let response = next.run(request).await;
@@ -48,9 +48,18 @@ pub(crate) async fn to_its_end(State(app): State<App>, mut request: Request, nex
     }
 }
 
-/// What takes bodies of any length as they come: they are not kept to be recognised again.
-pub(super) fn is_streamed(path: &str) -> bool {
-    path == "/restore"
+/// Restores are all or nothing by themselves, and need an installation with nothing in it.
+const RESTORE: &str = "/restore";
+
+/// Whether an operation can be repeated by its key.
+pub(super) fn takes_a_key(path: &str) -> bool {
+    path != RESTORE
+}
+
+/// Too large to be held: imports are repeated part by part, and restores are not.
+fn is_streamed(request: &Request) -> bool {
+    let route = request.extensions().get::<MatchedPath>();
+    route.is_some_and(|route| [imports::PATH, RESTORE].contains(&route.as_str()))
 }
 
 /// Attaches the idempotency key, and the body, which is needed to recognise the request again.
@@ -79,7 +88,8 @@ async fn repeatable(request: Request, app: &App) -> Request {
     Request::from_parts(parts, body)
 }
 
-fn key(headers: &HeaderMap) -> Option<Result<Arc<str>, Problem>> {
+/// The request's key, if it has one.
+pub(super) fn key(headers: &HeaderMap) -> Option<Result<Arc<str>, Problem>> {
     let mut values = headers.get_all("idempotency-key").iter();
     let value = values.next()?;
     let text = value.to_str().unwrap_or_default();

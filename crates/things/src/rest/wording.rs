@@ -1,7 +1,7 @@
 //! What serde refused, in plain words: which field, and what it must be. Values are never repeated,
 //! because they can be secrets in the wrong place, and neither are the names of Rust's types.
 
-use registry::Error;
+use registry::{Error, FieldError};
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
@@ -9,18 +9,27 @@ use super::Problem;
 
 /// For a body.
 pub(crate) fn of_json(path: &Path, error: &serde_json::Error) -> Problem {
+    Error::Invalid(vec![field_of_json(path, error)]).into()
+}
+
+/// The same as it is told of a part of a body.
+pub(crate) fn field_of_json(path: &Path, error: &serde_json::Error) -> FieldError {
     let text = error.to_string();
     let broken = match error.classify() {
-        Category::Data => return of(path, without_position(&text)),
+        Category::Data => return field_of(path, without_position(&text)),
         Category::Eof if error.line() <= 1 && error.column() == 0 => ", but is empty".to_owned(),
         Category::Eof => ", but ends too early".to_owned(),
         Category::Syntax | Category::Io => format!(": {text}"),
     };
-    Error::invalid("body", format!("must be valid JSON{broken}")).into()
+    FieldError::new("body", format!("must be valid JSON{broken}"))
 }
 
 /// For anything that serde reads: `message` is what its derived code says.
 pub(crate) fn of(path: &Path, message: &str) -> Problem {
+    Error::Invalid(vec![field_of(path, message)]).into()
+}
+
+fn field_of(path: &Path, message: &str) -> FieldError {
     let mut place = String::new();
     for segment in path {
         match segment {
@@ -46,7 +55,7 @@ pub(crate) fn of(path: &Path, message: &str) -> Problem {
     if place.is_empty() {
         place.push_str("body");
     }
-    Error::invalid(place, message).into()
+    FieldError::new(place, message)
 }
 
 /// The field that the message names, if it does, and what it means.

@@ -51,9 +51,15 @@ async fn everything_comes_along_from_sqlite_to_postgresql_and_back() {
         let first = databases::copy(&scene.server.database).await;
         let (second, third) = (databases::empty(between).await, databases::empty(Engine::Sqlite).await);
         let moved_once = moved(&first, &second).await.unwrap();
-        for table in
-            ["sessions", "mails", "installation", "dormant_group_invites", "journal", "thing_key_material"]
-        {
+        for table in [
+            "sessions",
+            "access_tokens",
+            "mails",
+            "installation",
+            "dormant_group_invites",
+            "journal",
+            "thing_key_material",
+        ] {
             assert!(moved_once.tables.iter().any(|(name, _)| *name == table), "{table}");
         }
         assert_eq!(moved(&second, &third).await.unwrap(), moved_once);

@@ -91,6 +91,8 @@ impl Scene {
         )
         .await;
         invite("nobody-yet@example.com", json!({})).await;
+        let token = json!({ "name": "a program's", "scopes": ["read"] });
+        assert_eq!(root.post("/keys", &token).await.status, 201);
         let disabled = self.server.log_in("eve@example.com", PASSWORD).await;
         let id = disabled.get("/users/profile").await.expect(200)["id"].as_str().unwrap().to_owned();
         assert!(root.request(Method::POST, &format!("/users/{id}/disable")).reply().await.status < 300);

@@ -27,6 +27,8 @@ pub struct Row {
     pub invite: Option<InviteKind>,
     query: &'static str,
     body: fn(&At) -> Value,
+    /// Whether the body goes as NDJSON, one line.
+    ndjson: bool,
 }
 
 /// What each persona gets for itself, because the operation uses it up.
@@ -166,7 +168,16 @@ impl At {
 impl Row {
     /// An operation; `body` is `null` for none.
     pub fn new(operation: &'static str, fresh: Fresh, body: fn(&At) -> Value) -> Self {
-        Self { operation, note: "", fresh, about: About::Bystander, invite: None, query: "", body }
+        Self {
+            operation,
+            note: "",
+            fresh,
+            about: About::Bystander,
+            invite: None,
+            query: "",
+            body,
+            ndjson: false,
+        }
     }
 
     /// One that changes nothing.
@@ -199,6 +210,11 @@ impl Row {
         Self { note, ..self }
     }
 
+    /// With the body as a line of NDJSON.
+    pub fn ndjson(self) -> Self {
+        Self { ndjson: true, ..self }
+    }
+
     /// With a query string.
     pub fn query(self, query: &'static str) -> Self {
         Self { query, ..self }
@@ -216,9 +232,10 @@ impl Row {
             segment => segment,
         });
         let path = segments.collect::<Vec<_>>().join("/");
-        let Place { org, group, thing, .. } = at.place;
+        let Place { org, group, profile, thing } = at.place;
         let query = self.query.replace("{org}", &org.to_string()).replace("{group}", &group.to_string());
         let query = query.replace("{thing}", &thing.to_string());
+        let query = query.replace("{profile}", &profile.to_string());
         (method.parse().unwrap(), path + &query)
     }
 
@@ -229,13 +246,31 @@ impl Row {
 
     /// The request, as somebody's who comes with `credential`.
     pub fn request(&self, stage: &Stage<'_>, at: &At, credential: Option<&str>) -> RequestBuilder {
-        let (method, path) = self.address(at, &at.ids(self.operation));
+        self.request_with(stage, at, credential, "", self.body(at))
+    }
+
+    /// The same, with another body, and with more behind its query.
+    pub fn request_with(
+        &self,
+        stage: &Stage<'_>,
+        at: &At,
+        credential: Option<&str>,
+        parameter: &str,
+        body: Value,
+    ) -> RequestBuilder {
+        let (method, mut path) = self.address(at, &at.ids(self.operation));
+        if !parameter.is_empty() {
+            path = format!("{path}{}{parameter}", if path.contains('?') { "&" } else { "?" });
+        }
         let mut request = stage.server.anonymous.request(method, &path);
         if let Some(credential) = credential {
             request = request.header("authorization", credential);
         }
-        match self.body(at) {
+        match body {
             Value::Null => request,
+            body if self.ndjson => {
+                request.header("content-type", "application/x-ndjson").body(body.to_string())
+            }
             body => request.json(&body),
         }
     }

@@ -263,6 +263,10 @@ fn things() -> Vec<Row> {
         Row::search("POST /profiles/{id}/things/search"),
         Row::list("GET /orgs/{id}/things"),
         Row::search("POST /orgs/{id}/things/search"),
+        Row::new("POST /groups/{id}/import", Fresh::Nothing, |_| json!({ "name": unique("thing") }))
+            .query("?profile_id={profile}")
+            .ndjson(),
+        Row::read("GET /groups/{id}/export"),
         Row::read("GET /things/{id}"),
         Row::new("PUT /things/{id}", Fresh::Thing, |_| json!({ "name": unique("thing") })),
         Row::new("PATCH /things/{id}", Fresh::Thing, |at| into(&at.place)).note("within the group"),

@@ -52,7 +52,7 @@ kinds! {
     URI_TOO_LONG URI_TOO_LONG "uri-too-long", "URI too long",
         "The address is longer than 8 KiB. Filters can be sent in the body of POST …/search instead.";
     MEDIA_TYPE UNSUPPORTED_MEDIA_TYPE "unsupported-media-type", "Unsupported media type",
-        "Bodies are JSON, not compressed: send `Content-Type: application/json`.";
+        "Bodies are JSON, not compressed: send `Content-Type: application/json`. Imports are `text/csv` or `application/x-ndjson`.";
     REPLAY_MISMATCH UNPROCESSABLE_ENTITY "idempotency-key-reused", "Idempotency-Key reused",
         "The Idempotency-Key was used within the last day for a request with another body. Use a new key for a new request.";
     HEADERS_TOO_LARGE REQUEST_HEADER_FIELDS_TOO_LARGE "headers-too-large", "Headers too large",

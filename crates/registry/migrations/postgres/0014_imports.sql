@@ -1,0 +1,29 @@
+-- Imports that came with an Idempotency-Key: how far each is, so that it goes on where it was cut off. The
+-- digests are keyed; what an import's rows held is not kept, and its keys are made again when they are asked
+-- for.
+
+CREATE TABLE imports (
+    digest     BYTEA       NOT NULL,
+    content    BYTEA       NOT NULL,
+    rows_done  BIGINT      NOT NULL,
+    created    BIGINT      NOT NULL,
+    updated    BIGINT      NOT NULL,
+    unchanged  BIGINT      NOT NULL,
+    rejected   BIGINT      NOT NULL,
+    started_at TIMESTAMPTZ NOT NULL,
+
+    CONSTRAINT imports_pkey PRIMARY KEY (digest)
+);
+
+CREATE INDEX imports_started_at ON imports (started_at);
+
+-- What became of each row, a letter for each.
+CREATE TABLE import_batches (
+    digest   BYTEA  NOT NULL,
+    batch    BIGINT NOT NULL,
+    outcomes TEXT   NOT NULL,
+    rejected TEXT,
+
+    CONSTRAINT import_batches_pkey PRIMARY KEY (digest, batch),
+    CONSTRAINT import_batches_digest_fkey FOREIGN KEY (digest) REFERENCES imports (digest) ON DELETE CASCADE
+);
