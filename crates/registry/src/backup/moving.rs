@@ -93,7 +93,10 @@ async fn copy_into(source: &Db, target: &Db, told: &mut (dyn FnMut(Step) + Send)
     }
     let mut conn = source.snapshot().await?;
     if store::adopt::goes_on(&mut conn).await? {
-        return Err(Error::invalid("from", "its adoption is not done yet; run `things adopt` to its end first"));
+        return Err(Error::invalid(
+            "from",
+            "its adoption is not done yet; run `things adopt` to its end first",
+        ));
     }
     let mut rows = 0;
     for table in TABLES {
