@@ -3,7 +3,7 @@
 use std::{
     io::ErrorKind,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -21,6 +21,10 @@ use crate::{Client, Error, Pages, Problem, Response, client};
 
 /// A problem's body is small; more than this is not read of one.
 const MAX_PROBLEM: usize = 1 << 20;
+
+/// How long an upload's body follows its head. A server that refuses by the head alone (no such group, not yours) closes
+/// the connection, and whoever is writing then learns of that and not of the answer.
+const REFUSAL: Duration = Duration::from_millis(300);
 
 /// A request to be sent.
 #[derive(Debug)]
@@ -173,7 +177,8 @@ impl Request {
             Some(length) => built.header("content-length", length),
             None => built,
         };
-        let stream = Readable(ReaderStream::with_capacity(upload.reader, 64 * 1024));
+        let stream = ReaderStream::with_capacity(upload.reader, 64 * 1024);
+        let stream = Readable { stream, pause: Some(Box::pin(tokio::time::sleep(REFUSAL))) };
         one(&client, built.body(reqwest::Body::wrap_stream(stream)), None).await
     }
 
@@ -306,13 +311,21 @@ impl std::fmt::Debug for Upload {
 #[error("{1}")]
 pub(crate) struct Unreadable(pub(crate) ErrorKind, pub(crate) String);
 
-struct Readable<R>(ReaderStream<R>);
+/// A body that waits for [`REFUSAL`] before it begins.
+struct Readable<R> {
+    stream: ReaderStream<R>,
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
+}
 
 impl<R: AsyncRead + Unpin> Stream for Readable<R> {
     type Item = Result<Bytes, Unreadable>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.0)
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(context));
+            self.pause = None;
+        }
+        Pin::new(&mut self.stream)
             .poll_next(context)
             .map(|item| item.map(|read| read.map_err(|error| Unreadable(error.kind(), error.to_string()))))
     }

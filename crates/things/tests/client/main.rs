@@ -9,7 +9,9 @@
 
 #[path = "../support/app.rs"]
 mod app;
+mod backups;
 mod contexts;
+mod files;
 mod nouns;
 mod organisations;
 mod terminal;

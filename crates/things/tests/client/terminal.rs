@@ -204,3 +204,40 @@ async fn a_long_command_shows_how_far_it_is_and_can_be_interrupted() {
         assert_eq!(shell.ok(&["apply", "org.yaml", "--yes"]), "nothing to do\n");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_is_interrupted_is_gone_on_with() {
+    for engine in engines() {
+        let server = start(engine).await;
+        let shell = Shell::of(&server, &server.person("ada@example.com").await);
+        shell.ok(&["org", "create", "Nordlicht"]);
+        shell.ok(&["group", "create", "G", "--org", "Nordlicht"]);
+        shell.ok(&["profile", "create", "P", "--group", "G"]);
+        let rows: String = (0..20_000).map(|n| format!("pump {n}\n")).collect();
+        std::fs::write(shell.path("d.csv"), format!("name\n{rows}")).unwrap();
+        let import = ["import", "d.csv", "--group", "G", "--profile", "P", "--keys", "k.csv", "--partial"];
+        let mut window = Window::open(&shell, (24, 100), &import);
+        window.until("import [");
+        window.until("/20,000");
+        window.type_in("\u{3}");
+        assert_eq!(window.end(), (130, None), "{}", window.screen());
+        let screen = window.screen();
+        assert!(
+            screen.contains("rows are done") && screen.contains("Run the same command again"),
+            "{screen}"
+        );
+        assert!(!shell.path("k.csv").exists() && shell.path("k.csv.resume").exists());
+        let mut window = Window::open(&shell, (24, 100), &import);
+        assert_eq!(window.end(), (0, None), "{}", window.screen());
+        assert!(
+            window.screen().contains("20,000") || window.screen().contains("20000 rows"),
+            "{}",
+            window.screen()
+        );
+        let keys = std::fs::read_to_string(shell.path("k.csv")).unwrap();
+        let named: std::collections::BTreeSet<&str> =
+            keys.lines().skip(1).map(|line| line.split(',').nth(1).unwrap()).collect();
+        assert_eq!((keys.lines().count(), named.len()), (20_001, 20_000), "all keys, each once");
+        assert!(!shell.path("k.csv.resume").exists());
+    }
+}

@@ -73,7 +73,7 @@ async fn export(asked: &Asked<'_>, group: &str, to: Option<&PathBuf>) -> Result<
     if let (Some(whole), Some(path)) = (whole, to) {
         whole.finish()?;
         let rows = if format == "csv" { lines.saturating_sub(1) } else { lines };
-        note(&format!("{} holds {rows} lines of things", path.display()));
+        note(&format!("{} is written: {rows} lines", path.display()));
     }
     Ok(())
 }

@@ -32,6 +32,9 @@ use super::{
 /// How long to wait for an import that an earlier run of the command began, before it is asked for again.
 const IN_FLIGHT: Duration = Duration::from_secs(3);
 
+/// How often a file is sent again whose connection broke.
+const AGAIN: u32 = 2;
+
 pub(super) fn command() -> Command {
     Command::new("import")
         .about("Make the things of a CSV or NDJSON file in --group, and write their keys into a file")
@@ -182,7 +185,7 @@ impl Import<'_> {
     async fn send(&self, key: Option<&str>) -> Result<Response, Failure> {
         let unreadable =
             |error: std::io::Error| Failure::Usage(format!("cannot read {}: {error}", self.file.display()));
-        let mut told = false;
+        let (mut told, mut broken) = (false, 0);
         loop {
             let file = File::open(self.file).await.map_err(unreadable)?;
             let length = file.metadata().await.map_err(unreadable)?.len();
@@ -205,6 +208,11 @@ impl Import<'_> {
                     tokio::time::sleep(problem.retry_after.unwrap_or(IN_FLIGHT).max(IN_FLIGHT)).await;
                 }
                 Err(Error::Problem(problem)) => return Err(self.refused(&problem)),
+                // With its key it may be sent again: what has been done is not done twice.
+                Err(Error::Unreachable(_)) if key.is_some() && broken < AGAIN => {
+                    broken += 1;
+                    tokio::time::sleep(IN_FLIGHT).await;
+                }
                 Err(error) => return Err(self.broken(&error)),
             }
         }
@@ -320,20 +328,20 @@ impl Import<'_> {
 
     fn refused(&self, problem: &Problem) -> Failure {
         let mut problem = problem.clone();
-        // `[16].name`: the message has the line; the item's number only repeats it.
+        // `[16].name` and `line 18: is required` become `line 18, name` and `is required`, in the order of the lines.
         let named = std::mem::take(&mut problem.errors);
-        let rows = named.into_iter().map(|(field, message)| {
-            match field.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-                Some((item, rest)) => {
-                    let row = item
-                        .parse::<u64>()
-                        .map_or_else(|_| item.to_owned(), |item| format!("{:>7}", item + 1));
-                    (format!("row {row}{rest}"), message)
+        let lines = named.into_iter().map(|(field, message)| {
+            let line = message.strip_prefix("line ").and_then(|rest| rest.split_once(": "));
+            match (field.split_once(']'), line) {
+                (Some((_, field)), Some((line, told))) => {
+                    let field = field.trim_start_matches('.');
+                    let comma = if field.is_empty() { "" } else { ", " };
+                    (format!("line {line:>8}{comma}{field}"), told.to_owned())
                 }
-                None => (field, message),
+                _ => (field, message),
             }
         });
-        problem.errors = rows.collect();
+        problem.errors = lines.collect();
         Failure::told("import", &problem)
     }
 

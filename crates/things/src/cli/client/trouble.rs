@@ -19,6 +19,9 @@ pub(crate) mod exit {
     pub(crate) const INTERRUPTED: u8 = 130;
 }
 
+/// More errors than this are only counted.
+const TOLD: usize = 20;
+
 impl Failure {
     /// What was being done when the server, or the way to it, failed.
     pub(super) fn asking(what: &str, error: &Error) -> Self {
@@ -38,13 +41,15 @@ impl Failure {
     /// The server's problem.
     pub(super) fn told(what: &str, problem: &Problem) -> Self {
         let mut text = format!("cannot {what}: {}", problem.detail.trim_end_matches('.'));
-        for (field, message) in problem.errors.iter().take(50) {
+        for (field, message) in problem.errors.iter().take(TOLD) {
             if *message != problem.detail {
-                text.push_str(&format!("\n  {field}: {message}"));
+                // Numbers are padded, to be in order.
+                let field: Vec<&str> = field.split_whitespace().collect();
+                text.push_str(&format!("\n  {}: {message}", field.join(" ")));
             }
         }
-        if problem.errors.len() > 50 {
-            text.push_str(&format!("\n  and {} more", problem.errors.len() - 50));
+        if problem.errors.len() > TOLD {
+            text.push_str(&format!("\n  and {} more", problem.errors.len() - TOLD));
         }
         if let Some(next) = next(problem) {
             text.push_str(&format!("\n  {next}"));
