@@ -173,7 +173,8 @@ async fn people_come_in_and_tokens_are_made() {
         let invites = ada.json(&["invite", "list", "--sent", "--kind", "org"]);
         let id = invites[0]["id"].as_str().unwrap();
         assert_eq!(invites[0]["invitee_email"], "eve@example.com");
-        ada.ok(&["invite", "resend", id]);
+        // It was mailed a moment ago.
+        assert!(ada.fails(1, &["invite", "resend", id]).contains("Try again in"));
         ada.ok(&["invite", "revoke", id, "--yes"]);
         assert_eq!(ada.json(&["invite", "show", id])["state"], "revoked");
         ada.ok(&["--group", "G", "invite", "create", "ben@example.com", "--role", "admin"]);

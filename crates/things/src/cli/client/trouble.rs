@@ -42,7 +42,7 @@ impl Failure {
     pub(super) fn told(what: &str, problem: &Problem) -> Self {
         let mut text = format!("cannot {what}: {}", problem.detail.trim_end_matches('.'));
         for (field, message) in problem.errors.iter().take(TOLD) {
-            if *message != problem.detail {
+            if !problem.detail.contains(&format!("{field}: {message}")) && *message != problem.detail {
                 // Numbers are padded, to be in order.
                 let field: Vec<&str> = field.split_whitespace().collect();
                 text.push_str(&format!("\n  {}: {message}", field.join(" ")));
