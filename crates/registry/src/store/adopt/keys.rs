@@ -26,28 +26,44 @@ pub(crate) struct KeyRow {
     pub(crate) has_copy: bool,
 }
 
-/// The next things by id, locked so that their credentials stay (`replacing`: so that they can be replaced).
-pub(crate) async fn batch(tx: &mut Tx, after: Option<Uuid>, replacing: bool) -> Result<Vec<KeyRow>> {
-    let sql = if replacing {
-        "SELECT t.id, t.key, t.external_key, k.verifier AS indexed_key, e.verifier AS indexed_external, \
-         EXISTS (SELECT 1 FROM thing_key_material m WHERE m.thing_id = t.id) AS has_copy FROM things t \
-         LEFT JOIN credential_index k ON k.thing_id = t.id AND k.kind = 'key' \
-         LEFT JOIN credential_index e ON e.thing_id = t.id AND e.kind = 'external' \
-         WHERE t.id >= $1 AND t.id IS DISTINCT FROM $2 ORDER BY t.id LIMIT $3 FOR UPDATE OF t"
-    } else {
-        "SELECT t.id, t.key, t.external_key, k.verifier AS indexed_key, e.verifier AS indexed_external, \
-         EXISTS (SELECT 1 FROM thing_key_material m WHERE m.thing_id = t.id) AS has_copy FROM things t \
-         LEFT JOIN credential_index k ON k.thing_id = t.id AND k.kind = 'key' \
-         LEFT JOIN credential_index e ON e.thing_id = t.id AND e.kind = 'external' \
-         WHERE t.id >= $1 AND t.id IS DISTINCT FROM $2 ORDER BY t.id LIMIT $3 FOR KEY SHARE OF t"
-    };
+/// The next things by id. Scalar sub-selects, because tables that were just made have no statistics yet, and a join
+/// might read the whole index for each batch.
+const NEXT: &str = "SELECT t.id, t.key, t.external_key, \
+         (SELECT c.verifier FROM credential_index c WHERE c.thing_id = t.id AND c.kind = 'key' LIMIT 1) AS indexed_key, \
+         (SELECT c.verifier FROM credential_index c WHERE c.thing_id = t.id AND c.kind = 'external' LIMIT 1) AS indexed_external, \
+         (SELECT true FROM thing_key_material m WHERE m.thing_id = t.id) IS NOT NULL AS has_copy FROM things t \
+         WHERE t.id >= $1 AND t.id IS DISTINCT FROM $2 ORDER BY t.id LIMIT $3";
+/// The same, locked so that their credentials stay as they are.
+const NEXT_TO_INDEX: &str = "SELECT t.id, t.key, t.external_key, \
+         (SELECT c.verifier FROM credential_index c WHERE c.thing_id = t.id AND c.kind = 'key' LIMIT 1) AS indexed_key, \
+         (SELECT c.verifier FROM credential_index c WHERE c.thing_id = t.id AND c.kind = 'external' LIMIT 1) AS indexed_external, \
+         (SELECT true FROM thing_key_material m WHERE m.thing_id = t.id) IS NOT NULL AS has_copy FROM things t \
+         WHERE t.id >= $1 AND t.id IS DISTINCT FROM $2 ORDER BY t.id LIMIT $3 FOR KEY SHARE OF t";
+/// The same, locked so that their keys can be replaced.
+const NEXT_TO_REPLACE: &str = "SELECT t.id, t.key, t.external_key, \
+         (SELECT c.verifier FROM credential_index c WHERE c.thing_id = t.id AND c.kind = 'key' LIMIT 1) AS indexed_key, \
+         (SELECT c.verifier FROM credential_index c WHERE c.thing_id = t.id AND c.kind = 'external' LIMIT 1) AS indexed_external, \
+         (SELECT true FROM thing_key_material m WHERE m.thing_id = t.id) IS NOT NULL AS has_copy FROM things t \
+         WHERE t.id >= $1 AND t.id IS DISTINCT FROM $2 ORDER BY t.id LIMIT $3 FOR UPDATE OF t";
+
+async fn next(conn: &mut Conn, sql: &'static str, after: Option<Uuid>) -> Result<Vec<KeyRow>> {
     sqlx::query_as(sql)
         .bind(after.unwrap_or_default())
         .bind(after)
         .bind(BATCH)
-        .fetch_all(postgres(tx)?)
+        .fetch_all(postgres(conn)?)
         .await
         .map_err(translate)
+}
+
+/// The next things by id, as they are at this moment.
+pub(crate) async fn peek(conn: &mut Conn, after: Option<Uuid>) -> Result<Vec<KeyRow>> {
+    next(conn, NEXT, after).await
+}
+
+/// The next things by id, locked so that their credentials stay (`replacing`: so that they can be replaced).
+pub(crate) async fn batch(tx: &mut Tx, after: Option<Uuid>, replacing: bool) -> Result<Vec<KeyRow>> {
+    next(tx, if replacing { NEXT_TO_REPLACE } else { NEXT_TO_INDEX }, after).await
 }
 
 /// One thing's row, locked like those of a batch.
@@ -70,6 +86,16 @@ pub(crate) struct Changes {
     pub(crate) copies: (Vec<Uuid>, Vec<Vec<u8>>),
     /// Verifiers that take the place of keys.
     pub(crate) replaced: (Vec<Uuid>, Vec<String>),
+}
+
+impl Changes {
+    /// Whether the index says what the things say.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stale.0.is_empty()
+            && self.indexed.0.is_empty()
+            && self.copies.0.is_empty()
+            && self.replaced.0.is_empty()
+    }
 }
 
 /// A row of the index that is in the way of another.
