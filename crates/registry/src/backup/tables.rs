@@ -143,6 +143,7 @@ pub(crate) const LEFT_OUT: &[&str] = &[
     "pending invites",
     "mails",
     "idempotency_keys",
+    "imports",
     "failed_checks",
     "nodes",
     "revocations",

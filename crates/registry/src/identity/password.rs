@@ -132,9 +132,13 @@ fn obvious(text: &str) -> bool {
     OBVIOUS_WORDS.iter().any(|word| repeats(word)) || OBVIOUS_ROWS.iter().any(|row| row.contains(&**folded))
 }
 
-/// Whether this is a hash that log-ins may be made to compute: in the form in which they are made here, and
-/// at a cost that is no attack.
+/// Whether this is a hash that log-ins may be made to compute: in the form in which they are made here, or came from
+/// Mainflux, and at a cost that is no attack.
 pub(crate) fn is_hash(text: &str) -> bool {
+    if is_bcrypt(text) {
+        let cost = text.get(4..6).and_then(|cost| cost.parse().ok());
+        return cost.is_some_and(|cost: u32| (4..=14).contains(&cost));
+    }
     let Ok(hash) = PasswordHash::new(text) else { return false };
     text.len() <= 255
         && text.starts_with("$argon2id$")

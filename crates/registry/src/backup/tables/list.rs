@@ -336,6 +336,32 @@ pub(crate) const TABLES: &[Table] = &[
         &["digest"],
         Kept::Moved,
     ),
+    table(
+        "imports",
+        &[
+            bytes("digest", rules::anything),
+            bytes("content", rules::anything),
+            int("rows_done"),
+            int("created"),
+            int("updated"),
+            int("unchanged"),
+            int("rejected"),
+            time("started_at"),
+        ],
+        &["digest"],
+        Kept::Moved,
+    ),
+    table(
+        "import_batches",
+        &[
+            bytes("digest", rules::anything),
+            int("batch"),
+            text("outcomes", rules::anything),
+            text("rejected", rules::anything).or_null(),
+        ],
+        &["digest", "batch"],
+        Kept::Moved,
+    ),
     Table {
         numbered: true,
         ..table(
