@@ -32,7 +32,8 @@ pub(crate) struct Kept {
 /// An import of at most a day ago.
 // tidy: no permit, because it precedes every question of rights.
 pub(crate) async fn find(conn: &mut Conn, digest: &[u8], now: Timestamp) -> Result<Option<Kept>> {
-    let row: Option<(Vec<u8>, i64, i64, i64, i64, i64, Timestamp)> = on!(conn, conn => sqlx::query_as(
+    type Row = (Vec<u8>, i64, i64, i64, i64, i64, Timestamp);
+    let row: Option<Row> = on!(conn, conn => sqlx::query_as(
         "SELECT content, rows_done, created, updated, unchanged, rejected, started_at FROM imports WHERE digest = $1 AND started_at > $2")
         .bind(digest).bind(now.before(KEPT)).fetch_optional(conn))?;
     Ok(row.map(|(content, done, created, updated, unchanged, rejected, started_at)| {

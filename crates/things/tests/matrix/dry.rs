@@ -54,7 +54,8 @@ async fn run(row: &Row, stage: &Stage<'_>) {
         row.request_with(stage, at, credential.as_deref(), "dry_run=true", body.clone()).reply().await;
     }
     let after = without_uses(stage.server.database.dump().await);
-    let changed: Vec<&String> = after.iter().filter(|row| !before.contains(row)).collect();
+    let known: std::collections::HashSet<&String> = before.iter().collect();
+    let changed: Vec<&String> = after.iter().filter(|row| !known.contains(row)).collect();
     assert!(after == before, "{} changes the database by dry runs: {changed:#?}", row.operation);
     for (persona, at, credential, body) in asked {
         // Once more, since what others did for good in between may be seen.
@@ -126,7 +127,11 @@ fn dry_changes(told: &Value) -> Vec<Value> {
         .collect()
 }
 
-fn comparable(action: &str, kind: Value, id: Value, name: Value, changes: Value) -> Value {
+fn comparable(action: &str, kind: Value, id: Value, name: Value, mut changes: Value) -> Value {
+    // An invite that is made with it.
+    if let Some(sleeps_on) = changes.get_mut("sleeps_on") {
+        *sleeps_on = Value::Null;
+    }
     let id = if action.ends_with(".created") { Value::Null } else { id };
     json!([action, kind, id, name, changes])
 }
