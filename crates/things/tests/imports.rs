@@ -24,16 +24,16 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// A server, its root, and a group with a profile.
-pub struct Scene {
-    pub server: Running,
-    pub root: Client,
-    pub org: String,
-    pub group: String,
-    pub profile: String,
+pub(crate) struct Scene {
+    pub(crate) server: Running,
+    pub(crate) root: Client,
+    pub(crate) org: String,
+    pub(crate) group: String,
+    pub(crate) profile: String,
 }
 
 impl Scene {
-    pub async fn new(engine: Engine) -> Self {
+    pub(crate) async fn new(engine: Engine) -> Self {
         let server = start(engine).await;
         let root = server.root().await;
         let org = server.org(&root).await;
@@ -42,23 +42,23 @@ impl Scene {
     }
 
     /// Imports CSV, on the group's profile.
-    pub async fn import(&self, query: &str, csv: &str) -> Reply {
+    pub(crate) async fn import(&self, query: &str, csv: &str) -> Reply {
         import(&self.root, &self.group, &format!("profile_id={}&{query}", self.profile), csv, "").await
     }
 
     /// All of the group, by name.
-    pub async fn things(&self) -> Vec<Value> {
+    pub(crate) async fn things(&self) -> Vec<Value> {
         let path = format!("/groups/{}/things?limit=1000&order=name&dir=asc", self.group);
         self.root.get(&path).await.expect(200)["things"].as_array().unwrap().clone()
     }
 
-    pub async fn names(&self) -> Vec<String> {
+    pub(crate) async fn names(&self) -> Vec<String> {
         self.things().await.iter().map(|thing| thing["name"].as_str().unwrap().to_owned()).collect()
     }
 }
 
 /// A group with a profile.
-pub async fn place(client: &Client, org: &str, name: &str) -> (String, String) {
+pub(crate) async fn place(client: &Client, org: &str, name: &str) -> (String, String) {
     let made = client.post(&format!("/orgs/{org}/groups"), &json!([{ "name": name }])).await.expect(201);
     let group = made["groups"][0]["id"].as_str().unwrap().to_owned();
     let made =
@@ -67,12 +67,12 @@ pub async fn place(client: &Client, org: &str, name: &str) -> (String, String) {
 }
 
 /// Imports CSV, or NDJSON if it looks like that.
-pub async fn import(client: &Client, group: &str, query: &str, body: &str, key: &str) -> Reply {
+pub(crate) async fn import(client: &Client, group: &str, query: &str, body: &str, key: &str) -> Reply {
     let media = if body.starts_with('{') { "application/x-ndjson" } else { "text/csv" };
     import_as(client, group, query, body.to_owned().into_bytes(), media, key).await
 }
 
-pub async fn import_as(
+pub(crate) async fn import_as(
     client: &Client,
     group: &str,
     query: &str,
@@ -86,26 +86,26 @@ pub async fn import_as(
 }
 
 /// The events of an answer.
-pub fn events(reply: &Reply) -> Vec<Value> {
+pub(crate) fn events(reply: &Reply) -> Vec<Value> {
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(reply.header("content-type"), "application/x-ndjson");
     reply.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-pub fn of<'e>(events: &'e [Value], kind: &str) -> Vec<&'e Value> {
+pub(crate) fn of<'e>(events: &'e [Value], kind: &str) -> Vec<&'e Value> {
     events.iter().filter(|event| event["event"] == kind).collect()
 }
 
 /// The last event, which is this one.
 #[track_caller]
-pub fn end(events: &[Value], kind: &str) -> Value {
+pub(crate) fn end(events: &[Value], kind: &str) -> Value {
     let last = events.last().unwrap();
     assert_eq!(last["event"], kind, "{last}");
     last.clone()
 }
 
 #[track_caller]
-pub fn counts(events: &[Value]) -> [u64; 5] {
+pub(crate) fn counts(events: &[Value]) -> [u64; 5] {
     let done = end(events, "done");
     ["rows", "created", "updated", "unchanged", "rejected"].map(|count| done[count].as_u64().unwrap())
 }

@@ -10,42 +10,42 @@ use serde_json::Value;
 
 use crate::app::{Client, Running};
 
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_things");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_things");
 
 /// A person with a home of their own.
-pub struct Shell {
-    pub home: tempfile::TempDir,
+pub(crate) struct Shell {
+    pub(crate) home: tempfile::TempDir,
     /// What is in the environment.
-    pub variables: Vec<(&'static str, String)>,
+    pub(crate) variables: Vec<(&'static str, String)>,
 }
 
 /// What a command did.
 #[derive(Debug)]
-pub struct Done {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Done {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Shell {
     /// Somebody without server or token.
-    pub fn bare() -> Self {
+    pub(crate) fn bare() -> Self {
         Self { home: tempfile::tempdir().unwrap(), variables: Vec::new() }
     }
 
     /// Somebody whose environment says where and who.
-    pub fn of(server: &Running, client: &Client) -> Self {
+    pub(crate) fn of(server: &Running, client: &Client) -> Self {
         let mut shell = Self::bare();
         shell.variables = vec![("THINGS_URL", url(server)), ("THINGS_TOKEN", client.token().to_owned())];
         shell
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
     /// The environment of all commands.
-    pub fn environment(&self) -> Vec<(String, String)> {
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let home = self.home.path().to_str().unwrap().to_owned();
         let mut all =
             vec![("HOME".to_owned(), home), ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default())];
@@ -53,12 +53,12 @@ impl Shell {
         all
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Done {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Done {
         self.fed(arguments, "")
     }
 
     /// The same, with something on the standard input.
-    pub fn fed(&self, arguments: &[&str], input: &str) -> Done {
+    pub(crate) fn fed(&self, arguments: &[&str], input: &str) -> Done {
         let mut command = Command::new(PROGRAM);
         command.args(arguments).env_clear().envs(self.environment()).current_dir(self.home.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -72,7 +72,7 @@ impl Shell {
 
     /// What a command prints that must go well.
     #[track_caller]
-    pub fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let done = self.run(arguments);
         assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
         done.out
@@ -80,7 +80,7 @@ impl Shell {
 
     /// The same, as JSON.
     #[track_caller]
-    pub fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let mut all = arguments.to_vec();
         all.extend(["--output", "json"]);
         serde_json::from_str(&self.ok(&all)).unwrap()
@@ -88,19 +88,19 @@ impl Shell {
 
     /// What a command complains of that must end with this code.
     #[track_caller]
-    pub fn fails(&self, code: i32, arguments: &[&str]) -> String {
+    pub(crate) fn fails(&self, code: i32, arguments: &[&str]) -> String {
         let done = self.run(arguments);
         assert_eq!(done.code, Some(code), "{arguments:?}: {done:?}");
         done.err
     }
 }
 
-pub fn url(server: &Running) -> String {
+pub(crate) fn url(server: &Running) -> String {
     format!("http://{}", server.address)
 }
 
 /// A file's permissions.
-pub fn mode(path: &Path) -> u32 {
+pub(crate) fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
