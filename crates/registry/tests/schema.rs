@@ -155,7 +155,7 @@ async fn columns(conn: &mut PgConnection, order: &str) -> Vec<String> {
          || COALESCE('(' || character_maximum_length || ')', '') || ' null=' || is_nullable \
          || COALESCE(' default=' || column_default, '') \
          FROM information_schema.columns WHERE table_schema = 'public' AND table_name = ANY({SEED_TABLES}) \
-         ORDER BY table_name, {order}, column_name"
+         ORDER BY table_name, column_name"
     );
     lines(conn, sql).await
 }

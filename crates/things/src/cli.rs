@@ -285,10 +285,14 @@ fn sources(matches: &ArgMatches) -> Sources {
         .collect();
     let named =
         environment.iter().find(|(name, _)| name == "THINGS_CONFIG").map(|(_, file)| PathBuf::from(file));
+    // Instead of the flag, because it reads better.
+    let adopted =
+        matches.subcommand_matches("adopt").and_then(|arguments| arguments.get_one::<String>("URL"));
     let flags = OPTIONS
         .iter()
         .filter(|option| option.flag.is_some())
         .filter_map(|option| Some((option.key, given::<String>(matches, option.key)?.clone())))
+        .chain(adopted.map(|url| ("database_url", url.clone())))
         .collect();
     Sources { file: given::<PathBuf>(matches, "config").cloned().or(named), environment, flags }
 }
