@@ -5,7 +5,10 @@ use std::time::Duration;
 use registry::{Call, MemberRef, NewMember, Role};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
     Scene,
@@ -141,8 +144,7 @@ async fn a_group_that_goes_takes_its_import_with_it() {
 async fn so_many_files_are_taken_in_at_a_time() {
     for engine in engines() {
         let scene = Scene::new(engine).await;
-        let mut slow = Vec::new();
-        for _ in 0..2 {
+        let slow = async || {
             let mut stream = TcpStream::connect(scene.server.address).await.unwrap();
             let head = format!(
                 "POST /groups/{}/import?profile_id={} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
@@ -152,16 +154,20 @@ async fn so_many_files_are_taken_in_at_a_time() {
                 scene.root.token()
             );
             stream.write_all(head.as_bytes()).await.unwrap();
-            slow.push(stream);
-        }
-        let busy = loop {
-            let reply = scene.import("dry_run=true", "name\na\n").await;
-            if reply.status != 200 {
-                break reply;
-            }
+            stream
         };
-        assert_eq!(busy.problem(503), "unavailable");
-        assert_eq!(busy.header("retry-after"), "5");
+        let mut slow = [slow().await, slow().await, slow().await];
+        // Whichever comes third; the other two are waited for.
+        let [first, second, third] = &mut slow;
+        let mut answer = [0; 4096];
+        let (mut one, mut two) = ([0; 4096], [0; 4096]);
+        let read = tokio::select! {
+            read = first.read(&mut one) => one[..read.unwrap()].to_vec(),
+            read = second.read(&mut two) => two[..read.unwrap()].to_vec(),
+            read = third.read(&mut answer) => answer[..read.unwrap()].to_vec(),
+        };
+        let answer = String::from_utf8(read).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nretry-after: 5\r\n"), "{answer}");
         drop(slow);
         loop {
             let reply = scene.import("dry_run=true", "name\na\n").await;
