@@ -104,15 +104,22 @@ impl Effect {
         if method == "GET" || path.ends_with("/search") || path == "/identify" {
             return Self::None;
         }
-        // What anybody may ask for without a token is counted and limited, and so is guessing a password.
-        match for_users(operation) && path != "/password" {
+        // What anybody may ask for without a token is counted and limited, and so is guessing a password. A restore
+        // is told as it happens.
+        match needs_user(operation) && !["/password", "/restore"].contains(&path) {
             true => Self::Change,
             false => Self::Unrepeatable,
         }
     }
 }
 
-/// Whether an operation needs a person's token: what is not said otherwise does.
+/// Whether nobody may ask for an operation without a person's token.
+fn needs_user(operation: &Operation) -> bool {
+    let anybody = SecurityRequirement::default();
+    for_users(operation) && operation.security.as_ref().is_none_or(|needed| !needed.contains(&anybody))
+}
+
+/// Whether an operation takes a person's token: what is not said otherwise does.
 fn for_users(operation: &Operation) -> bool {
     let user = SecurityRequirement::new(USER, Vec::<String>::new());
     operation.security.as_ref().is_none_or(|needed| needed.contains(&user))
