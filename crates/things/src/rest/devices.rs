@@ -70,6 +70,11 @@ async fn identify(State(app): State<App>, request: Request) -> Response {
 }
 
 async fn whose(app: &App, request: Request) -> Answer {
+    let query = request.uri().query().unwrap_or_default();
+    if let Some(parameter) = query.split('&').find(|parameter| !parameter.is_empty()) {
+        let name = parameter.split('=').next().unwrap_or_default();
+        return Err(Error::invalid(name.to_owned(), "is no parameter of this operation; leave it out").into());
+    }
     let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
     let (body, _room) = body::anonymous_json::<PresentedKey>(request, app).await?;
     let (kind, key) = Check::one(|check| {
