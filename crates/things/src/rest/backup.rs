@@ -1,8 +1,6 @@
 //! Backups and restores over HTTP: streams of lines, because an installation does not fit into a body.
 
 use std::{
-    fs, io,
-    os::unix::fs::DirBuilderExt,
     pin::Pin,
     sync::{
         Arc,
@@ -18,14 +16,13 @@ use axum::{
     http::{HeaderMap, HeaderName, header},
     response::IntoResponse,
 };
-use http_body_util::BodyExt;
 use hyper::body::Frame;
 use registry::{
     Error,
     backup::{Backup, Examined, Restored},
 };
 use serde::Serialize;
-use tokio::{io::AsyncWriteExt, sync::mpsc, time::MissedTickBehavior};
+use tokio::{sync::mpsc, time::MissedTickBehavior};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -35,6 +32,7 @@ use super::{
     edge::RequestId,
     extract::Caller,
     problem::{Answer, ProblemBody, kinds},
+    unnamed::take_in,
 };
 use crate::App;
 
@@ -128,7 +126,7 @@ async fn restore(State(app): State<App>, caller: Caller, request: Request) -> An
     let restore = app.registry.begin_restore(&caller).await?;
     let (parts, body) = request.into_parts();
     is_restorable(&parts.headers)?;
-    let file = spool(&app, body).await?;
+    let file = take_in(&app, body, MAX_RESTORE).await?;
     let examined = restore.examine(file).await?;
     let id = parts.extensions.get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned());
     let (send, events) = mpsc::channel(WAITING);
@@ -208,47 +206,4 @@ fn is_restorable(headers: &HeaderMap) -> Result<(), Problem> {
     refuse(
         "the body must be a backup; send it with `Content-Type: application/x-ndjson`, or `application/json` if it is Mainflux's",
     )
-}
-
-/// Writes a body into a file without a name, which is gone when it is closed.
-async fn spool(app: &App, mut body: Body) -> Result<std::fs::File, Problem> {
-    let unwritable = |error: io::Error| {
-        tracing::warn!(%error, "cannot keep a backup that is to be restored");
-        Problem::from(Error::Unavailable)
-    };
-    let dir = app.options.data_dir.clone().unwrap_or_else(std::env::temp_dir);
-    let file = tokio::task::spawn_blocking(move || {
-        // Where keys come from the environment and the database is elsewhere, nothing has made it.
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        tempfile::tempfile_in(dir)
-    });
-    let file = file.await;
-    let file = file.map_err(Problem::internal)?.map_err(unwritable)?;
-    let mut file = tokio::fs::File::from_std(file);
-    let mut bytes = 0u64;
-    loop {
-        let frame = match tokio::time::timeout(app.options.body_timeout, body.frame()).await {
-            Ok(None) => break,
-            Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(_))) => return Err(Error::invalid("body", "broke off before its end").into()),
-            Err(_) => {
-                let waited = app.options.body_timeout.as_secs();
-                return Err(Problem::new(
-                    &kinds::TIMEOUT,
-                    format!("nothing of the body arrived for {waited} seconds"),
-                ));
-            }
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        bytes = bytes.saturating_add(data.len() as u64);
-        if bytes > MAX_RESTORE {
-            return Err(Problem::new(
-                &kinds::TOO_LARGE,
-                format!("the body is larger than {MAX_RESTORE} bytes"),
-            ));
-        }
-        file.write_all(&data).await.map_err(unwritable)?;
-    }
-    file.flush().await.map_err(unwritable)?;
-    Ok(file.into_std().await)
 }

@@ -138,7 +138,7 @@ async fn import_things(
         Problem::new(&kinds::UNAVAILABLE, "other imports are under way; wait until they are done")
             .wait(std::time::Duration::from_secs(5))
     })?;
-    let spool = Spool::of(&app, &headers, body).await?;
+    let spool = Spool::of(&app, body).await?;
     let reading = Arc::new(Reading {
         format,
         renamed,

@@ -1,5 +1,5 @@
-//! Files without a name: a body is taken in as a whole before anything is done with it, so that a slow
-//! client never holds a transaction, and what is told of an import waits there for a slow reader.
+//! Files that are read and written at any place: an import's body, and what is told of it, which waits there for
+//! a slow reader.
 
 use std::{
     fs::File,
@@ -7,17 +7,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use axum::{
-    body::Body,
-    http::{HeaderMap, header},
-};
-use http_body_util::BodyExt;
-use registry::Error;
-use tokio::io::AsyncWriteExt;
+use axum::body::Body;
 
 use crate::{
     App,
-    rest::{Problem, problem::kinds},
+    rest::{
+        Problem,
+        unnamed::{take_in, unnamed},
+    },
 };
 
 /// The largest file, in bytes.
@@ -30,43 +27,12 @@ pub(super) struct Spool(Arc<Mutex<File>>);
 impl Spool {
     /// An empty one, where the installation has its data.
     pub(super) fn new(app: &App) -> Result<Self, Problem> {
-        file(app).map(|file| Self(Arc::new(Mutex::new(file))))
+        unnamed(app).map(|file| Self(Arc::new(Mutex::new(file))))
     }
 
-    /// Takes a body in. Each piece of it has the time that a whole body has elsewhere.
-    pub(super) async fn of(app: &App, headers: &HeaderMap, mut body: Body) -> Result<Self, Problem> {
-        let too_large = || {
-            let most = MAX_BYTES >> 30;
-            Problem::new(&kinds::TOO_LARGE, format!("the file is larger than {most} GiB; split it"))
-        };
-        let announced =
-            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|length: u64| length > MAX_BYTES) {
-            return Err(too_large());
-        }
-        let mut file = tokio::fs::File::from_std(file(app)?);
-        let (limit, mut bytes) = (app.options.body_timeout, 0u64);
-        loop {
-            let frame = match tokio::time::timeout(limit, body.frame()).await {
-                Ok(None) => break,
-                Ok(Some(Ok(frame))) => frame,
-                Ok(Some(Err(_))) => return Err(Error::invalid("body", "broke off before its end").into()),
-                Err(_) => {
-                    return Err(Problem::new(
-                        &kinds::TIMEOUT,
-                        format!("nothing more of the body arrived within {} seconds", limit.as_secs()),
-                    ));
-                }
-            };
-            let Ok(piece) = frame.into_data() else { continue };
-            bytes += piece.len() as u64;
-            if bytes > MAX_BYTES {
-                return Err(too_large());
-            }
-            file.write_all(&piece).await.map_err(no_room)?;
-        }
-        file.flush().await.map_err(no_room)?;
-        Ok(Self(Arc::new(Mutex::new(file.into_std().await))))
+    /// Takes a body in.
+    pub(super) async fn of(app: &App, body: Body) -> Result<Self, Problem> {
+        take_in(app, body, MAX_BYTES).await.map(|file| Self(Arc::new(Mutex::new(file))))
     }
 
     /// Reads what is at `position`; less than the buffer holds only at the end.
@@ -108,20 +74,4 @@ impl Read for SpoolReader {
         self.position += read as u64;
         Ok(read)
     }
-}
-
-fn file(app: &App) -> Result<File, Problem> {
-    match &app.options.data_dir {
-        Some(directory) => tempfile::tempfile_in(directory),
-        None => tempfile::tempfile(),
-    }
-    .map_err(no_room)
-}
-
-fn no_room(error: io::Error) -> Problem {
-    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-        tracing::warn!(%error, "there is no room for the file of an import");
-        return Error::Unavailable.into();
-    }
-    Problem::internal(error)
 }
