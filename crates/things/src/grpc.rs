@@ -13,13 +13,14 @@ mod users;
 mod v1;
 pub(crate) mod wire;
 
-use std::{net::IpAddr, str::FromStr};
+use std::{net::IpAddr, str::FromStr, sync::Arc};
 
 use axum::Router;
 use registry::{
     Actor, Call, Error, Secret,
     credentials::{Asker, Front},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Status};
 
 use crate::{
@@ -38,10 +39,13 @@ const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors
 const MAX_MESSAGE: usize = 1 << 20;
 /// How many rpcs may be under way on one connection: a gateway has one for all its devices.
 pub const STREAMS: u32 = 1_000;
+/// How many streams of a process may watch at once, credentials or health: each is a task that never rests.
+pub const WATCHERS: usize = 256;
 
 /// Everything that the port answers.
 pub fn router(app: App, stopping: &Stopping) -> Router {
     let mut routes = tonic::service::Routes::builder();
+    let watchers = Watchers(Arc::new(Semaphore::new(WATCHERS)));
     macro_rules! serve {
         ($($server:path => $service:expr),* $(,)?) => {
             $(routes.add_service(<$server>::new($service).max_decoding_message_size(MAX_MESSAGE));)*
@@ -51,8 +55,8 @@ pub fn router(app: App, stopping: &Stopping) -> Router {
         protomfx::things_service_server::ThingsServiceServer<_> => things::Things(app.clone()),
         protomfx::auth_service_server::AuthServiceServer<_> => auth::Auth(app.clone()),
         protomfx::users_service_server::UsersServiceServer<_> => users::Users(app.clone()),
-        contract::registry_server::RegistryServer<_> => v1::Contract::new(app.clone(), stopping.clone()),
-        tonic_health::pb::health_server::HealthServer<_> => health::Probe::new(app.clone(), stopping.clone()),
+        contract::registry_server::RegistryServer<_> => v1::Contract::new(app.clone(), stopping.clone(), watchers.clone()),
+        tonic_health::pb::health_server::HealthServer<_> => health::Probe::new(app.clone(), stopping.clone(), watchers),
     );
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -66,6 +70,19 @@ pub fn router(app: App, stopping: &Stopping) -> Router {
         (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "there is no reflection"),
     }
     edge::around(app, routes.routes().prepare().into_axum_router())
+}
+
+/// The streams that watch.
+#[derive(Clone)]
+struct Watchers(Arc<Semaphore>);
+
+impl Watchers {
+    /// Room for one more, as long as the permit lives.
+    fn admit(&self) -> Result<OwnedSemaphorePermit, Status> {
+        Arc::clone(&self.0).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{WATCHERS} streams watch already; close one, or share one"))
+        })
+    }
 }
 
 /// Under which id a request is logged and journalled.

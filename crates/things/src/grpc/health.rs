@@ -11,7 +11,7 @@ use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_server::Health,
 };
 
-use super::METHODS;
+use super::{METHODS, Watchers};
 use crate::{App, serve::Stopping};
 
 /// How often a watcher's answer is looked at again, and told: a connection on which nothing is said ends.
@@ -22,11 +22,12 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Probe {
     app: App,
     stopping: Stopping,
+    watchers: Watchers,
 }
 
 impl Probe {
-    pub(super) fn new(app: App, stopping: Stopping) -> Self {
-        Self { app, stopping }
+    pub(super) fn new(app: App, stopping: Stopping, watchers: Watchers) -> Self {
+        Self { app, stopping, watchers }
     }
 
     async fn status(&self) -> ServingStatus {
@@ -67,10 +68,12 @@ impl Health for Probe {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        let permit = self.watchers.admit()?;
         let known = is_known(&request.get_ref().service);
         let (send, receive) = mpsc::channel(1);
         let mut probe = self.clone();
         tokio::spawn(async move {
+            let _permit = permit;
             loop {
                 let status = if known { probe.status().await } else { ServingStatus::ServiceUnknown };
                 if send.send(Ok(answer(status))).await.is_err() {

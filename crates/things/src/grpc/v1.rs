@@ -20,7 +20,7 @@ use super::{
         self as wire, Action, authenticate_request::Credential, check_request::Object as Asked,
         check_request::Subject, registry_server::Registry,
     },
-    id, request_id,
+    Watchers, id, request_id,
     status::told,
 };
 use crate::{App, serve::Stopping};
@@ -36,11 +36,12 @@ const MAX_CHANGED: usize = 50_000;
 pub(super) struct Contract {
     app: App,
     stopping: Stopping,
+    watchers: Watchers,
 }
 
 impl Contract {
-    pub(super) fn new(app: App, stopping: Stopping) -> Self {
-        Self { app, stopping }
+    pub(super) fn new(app: App, stopping: Stopping, watchers: Watchers) -> Self {
+        Self { app, stopping, watchers }
     }
 
     /// Whether the subject may; the reason, if not.
@@ -166,9 +167,14 @@ impl Registry for Contract {
         &self,
         _: Request<wire::WatchCredentialsRequest>,
     ) -> Result<Response<Self::WatchCredentialsStream>, Status> {
+        let permit = self.watchers.admit()?;
         let watch = self.app.registry.watch_devices();
         let (send, receive) = mpsc::channel(WAITING);
-        tokio::spawn(feed(self.app.clone(), watch, send, self.stopping.clone()));
+        let feed = feed(self.app.clone(), watch, send, self.stopping.clone());
+        tokio::spawn(async move {
+            feed.await;
+            drop(permit);
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(receive))))
     }
 }

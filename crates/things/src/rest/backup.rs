@@ -13,7 +13,7 @@ use std::{
 use axum::{
     body::{Body, Bytes},
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, header},
+    http::{HeaderMap, HeaderName, Method, header},
     response::IntoResponse,
 };
 use hyper::body::Frame;
@@ -55,7 +55,12 @@ const NDJSON: &str = "application/x-ndjson";
 /// JSON: a head, a line for each row, an end. It is whole only if it has its end line. Needs a platform administrator's session,
 /// or an access token of theirs with the `write` scope and without bounds: it holds password hashes and sealed keys.
 #[utoipa::path(get, path = "/backup", tag = "Operations", responses((status = 200, content_type = "application/x-ndjson", body = String)))]
-async fn back_up(State(app): State<App>, caller: Caller) -> Answer {
+async fn back_up(State(app): State<App>, caller: Caller, method: Method) -> Answer {
+    // axum asks a GET's handler for HEAD too, and throws away what would be hours of work.
+    if method == Method::HEAD {
+        let told = Problem::new(&kinds::METHOD, "a backup has no HEAD: nothing is known of it until it is taken");
+        return Ok(([(header::ALLOW, "GET")], told).into_response());
+    }
     let backup = app.registry.back_up(&caller).await?;
     let name = format!("attachment; filename=\"{}\"", backup.file_name());
     let headers = [(header::CONTENT_TYPE, NDJSON.to_owned()), (header::CONTENT_DISPOSITION, name)];

@@ -296,3 +296,15 @@ async fn a_backup_that_nobody_takes_to_its_end_is_no_backup() {
     let whole = String::from_utf8_lossy(&text).lines().last().unwrap().starts_with("{\"end\":true");
     assert_eq!(whole, !broken);
 }
+
+#[tokio::test]
+async fn asking_what_a_backup_would_be_takes_none() {
+    for engine in engines() {
+        let scene = Scene::on(engine).await;
+        let count = async || scene.server.database.number("SELECT count(*) FROM journal".to_owned()).await;
+        let before = count().await;
+        let answer = scene.root.request(Method::HEAD, "/backup").send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), &answer.headers()["allow"]), (405, &"GET".parse().unwrap()));
+        assert_eq!(count().await, before, "{engine:?}");
+    }
+}

@@ -174,6 +174,24 @@ async fn watchers_are_told_what_is_no_longer_true() {
 }
 
 #[tokio::test]
+async fn so_many_watch_at_once() {
+    let world = World::on(crate::app::Engine::Sqlite).await;
+    let mut registry = world.contract();
+    let mut streams = Vec::new();
+    for _ in 0..things::grpc::WATCHERS {
+        streams.push(registry.watch_credentials(WatchCredentialsRequest {}).await.unwrap());
+    }
+    let refused = registry.watch_credentials(WatchCredentialsRequest {}).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().contains("256"), "{refused}");
+    // Whoever leaves makes room.
+    drop(streams);
+    while registry.watch_credentials(WatchCredentialsRequest {}).await.is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn who_is_too_slow_drops_everything() {
     let world = World::on(crate::app::Engine::Sqlite).await;
     // What is sent and not read has so much room on the way.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, inert};
 
@@ -137,16 +138,18 @@ pub(super) async fn watched<T>(
 }
 
 /// Runs what may take long; Ctrl-C ends it with `words`, which say what is done and how to go on.
+///
+/// Ctrl-C is listened for before the work begins: whoever sees a bar can interrupt what it shows.
 pub(super) async fn interruptible<T>(
     words: impl Fn() -> String,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
+    let mut interrupts =
+        signal(SignalKind::interrupt()).map_err(|error| Failure::to("listen for Ctrl-C", &error))?;
     tokio::select! {
+        biased;
+        _ = interrupts.recv() => Err(Failure::interrupted(&words())),
         done = work => done,
-        interrupted = tokio::signal::ctrl_c() => match interrupted {
-            Ok(()) => Err(Failure::interrupted(&words())),
-            Err(error) => Err(Failure::to("listen for Ctrl-C", &error)),
-        },
     }
 }
 
