@@ -23,7 +23,7 @@ type Chore = (&'static str, &'static str, fn(Vec<OsString>) -> Result<()>);
 const CHORES: &[Chore] = &[
     (
         "test",
-        "run every test on SQLite and PostgreSQL: [--sqlite-only] [--brokers] [-- ARGS FOR CARGO TEST]",
+        "run every test on SQLite and PostgreSQL: [--sqlite-only] [--brokers] [--planted] [-- ARGS FOR CARGO TEST]",
         test::run,
     ),
     (

@@ -1,7 +1,8 @@
 //! `cargo xtask planted`: takes rules out one at a time and expects their tests to fail.
 //!
 //! One build serves all: with the feature `planted` each fault of the list lies in the code, and
-//! `THINGS_PLANTED` switches one on. `cargo xtask tidy` compares the list with the code.
+//! `THINGS_PLANTED` switches one on. `cargo xtask tidy` compares the list with the code. That of
+//! `cargo xtask test --planted` is the same build.
 
 use std::{
     collections::BTreeSet,
@@ -17,29 +18,31 @@ use crate::{
 };
 
 /// Which fault is switched on.
-const PLANTED: &str = "THINGS_PLANTED";
+pub(crate) const PLANTED: &str = "THINGS_PLANTED";
 
-/// A test of a package with the feature `planted`.
+/// What puts the faults into the code.
+pub(crate) const FEATURE: [&str; 2] = ["--features", "registry/planted"];
+
+/// A test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Test {
-    package: &'static str,
     target: &'static str,
     name: &'static str,
 }
 
 /// A test in `crates/registry/tests/invites.rs`.
 const fn invites(name: &'static str) -> Test {
-    Test { package: "registry", target: "invites", name }
+    Test { target: "invites", name }
 }
 
 /// A test in `crates/registry/tests/devices.rs`.
 const fn devices(name: &'static str) -> Test {
-    Test { package: "registry", target: "devices", name }
+    Test { target: "devices", name }
 }
 
 /// A test in `crates/registry/tests/activity.rs`.
 const fn activity(name: &'static str) -> Test {
-    Test { package: "registry", target: "activity", name }
+    Test { target: "activity", name }
 }
 
 /// Each fault as its `planted!("…")` has it, beginning with the threat whose rule it takes out; and the tests
@@ -53,11 +56,7 @@ const FAULTS: &[(&str, &[Test])] = &[
         &[
             invites("invites::join::an_account_made_beforehand_has_to_show_the_secret"),
             invites("invites::create::a_group_invites_nobody_whose_address_is_not_proved"),
-            Test {
-                package: "registry",
-                target: "org_memberships",
-                name: "an_address_that_nobody_proved_names_nobody",
-            },
+            Test { target: "org_memberships", name: "an_address_that_nobody_proved_names_nobody" },
         ],
     ),
     (
@@ -158,14 +157,18 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
     if let Some(argument) = arguments.first() {
         return Err(format!("takes no arguments, got {}", argument.display()).into());
     }
-    let interrupts = Interrupts::listen()?;
+    hunt(&Interrupts::listen()?)
+}
+
+/// Takes the rules out, one at a time.
+pub(crate) fn hunt(interrupts: &Interrupts) -> Result<()> {
     let tests: BTreeSet<Test> = FAULTS.iter().flat_map(|(_, tests)| tests.iter().copied()).collect();
-    let targets: BTreeSet<(&str, &str)> = tests.iter().map(|test| (test.package, test.target)).collect();
+    let targets: BTreeSet<&str> = tests.iter().map(|test| test.target).collect();
 
     say("planted: cargo test, with nothing planted");
-    for (package, target) in targets {
-        let names = tests.iter().filter(|test| (test.package, test.target) == (package, target));
-        let mut all = test(package, target)?;
+    for target in targets {
+        let names = tests.iter().filter(|test| test.target == target);
+        let mut all = test(target)?;
         // A name that no fault has: what fails later fails by the fault.
         all.args(names.map(|test| test.name)).env(PLANTED, "nothing");
         if !interrupts.run(&mut all)?.success() {
@@ -175,9 +178,9 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
 
     let mut survived = Vec::new();
     for (fault, tests) in FAULTS {
-        for Test { package, target, name } in *tests {
+        for Test { target, name } in *tests {
             let started = Instant::now();
-            let mut one = test(package, target)?;
+            let mut one = test(target)?;
             one.arg(name).env(PLANTED, fault).stdout(Stdio::null()).stderr(Stdio::null());
             // A test that does not exist fails nothing either.
             let caught = !interrupts.run(&mut one)?.success();
@@ -198,10 +201,11 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
     }
 }
 
-/// Exactly the tests that are named next, on SQLite.
-fn test(package: &str, target: &str) -> Result<Command> {
+/// Exactly the tests that are named next, on SQLite. The whole workspace is named, because a part of it would make
+/// a build of its own, with other features of the same dependencies.
+fn test(target: &str) -> Result<Command> {
     let mut command = cargo()?;
-    command.args(["test", "--quiet", "--package", package, "--features", "planted", "--test", target]);
+    command.args(["test", "--quiet", "--workspace"]).args(FEATURE).args(["--test", target]);
     command.args(["--", "--exact"]).env_remove(PLANTED).env_remove("THINGS_TEST_POSTGRES");
     Ok(command)
 }
