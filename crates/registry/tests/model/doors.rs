@@ -127,6 +127,12 @@ impl World {
         self.people.iter().position(|account| account.address == address)
     }
 
+    /// Whether an invite may be this account's to answer. Who has not shown that the address is theirs has to, as
+    /// one without an account; and who is shut out looks like that.
+    fn answers(&self, person: Person) -> bool {
+        self.people[person].verified && self.people[person].enabled
+    }
+
     fn often(&self, same: impl Fn(&Invite) -> bool) -> bool {
         let lately = |invite: &Invite| invite.created_at > self.now - HOUR;
         self.invites_that(|invite| same(invite) && lately(invite)).len() >= InviteLimits::PER_PAIR
@@ -140,7 +146,8 @@ impl World {
             invite.address.or(own) == Some(to)
         });
         let mails = theirs.map(|invite| {
-            let made = lately(invite.created_at) && !invite.slept && invite.carries.is_none();
+            let made =
+                lately(invite.created_at) && !(invite.slept || invite.silent || invite.carries.is_some());
             usize::from(made) + invite.resent.iter().filter(|at| lately(**at)).count()
         });
         mails.sum::<usize>() >= InviteLimits::default().per_address as usize
@@ -185,6 +192,7 @@ impl World {
             sleeps_on: None,
             carries: None,
             secret: None,
+            silent: false,
             mailed: vec![self.now],
             resent: Vec::new(),
         }
@@ -217,15 +225,14 @@ impl World {
                 Verdict::Clash(ConflictKind::AlreadyMember)
             } else if !self.open_invites(mine).is_empty() {
                 Verdict::Clash(ConflictKind::AlreadyInvited)
-            } else if self.often(|invite| to(invite, new.address)) || self.flooded(new.address) {
+            } else if self.often(|invite| to(invite, new.address))
+                || (self.flooded(new.address) && !account.is_some_and(|person| self.answers(person)))
+            {
                 Verdict::Clash(ConflictKind::InvitedTooOften)
             } else if !new.groups.iter().all(offered) {
                 Verdict::Invalid("group_invites")
             } else {
-                // Who has not shown that the address is theirs has to, as one without an account; and who
-                // is shut out looks like that.
-                let theirs = |person: &Person| self.people[*person].verified && self.people[*person].enabled;
-                Verdict::Made(account.filter(theirs))
+                Verdict::Made(account.filter(|person| self.answers(*person)))
             });
         }
         settle(&verdicts, partial)?;
@@ -255,6 +262,7 @@ impl World {
         let invite = Invite {
             address: Some(new.address),
             invitee,
+            silent: self.flooded(new.address),
             role: Some(new.role),
             org: Some(right.org),
             mode: Some(new.mode),
@@ -315,12 +323,14 @@ impl World {
                 Verdict::Invalid("email")
             } else {
                 match account {
-                    Some(person) if in_org.contains_key(&person) && self.people[person].enabled => {
+                    Some(person) if in_org.contains_key(&person) => {
                         if in_group.contains_key(&person) {
                             Verdict::Clash(ConflictKind::AlreadyMember)
                         } else if !self.open_invites(to).is_empty() {
                             Verdict::Clash(ConflictKind::AlreadyInvited)
-                        } else if self.often(to) || self.flooded(*address) {
+                        } else if !self.answers(person) {
+                            Verdict::Clash(ConflictKind::NotInOrg)
+                        } else if self.often(to) {
                             Verdict::Clash(ConflictKind::InvitedTooOften)
                         } else if !grants(Some(right.role), *role) {
                             Verdict::Invalid("role")
@@ -336,14 +346,18 @@ impl World {
         settle(&verdicts, partial)?;
         let made = verdicts.iter().filter(|verdict| verdict.makes()).count();
         self.within_limits(asker.person, made, here)?;
+        let silent: Vec<bool> = new.iter().map(|(address, _)| self.flooded(*address)).collect();
         let mut rows = Vec::new();
-        for ((id, (_, role)), verdict) in (first..).step_by(APART as usize).zip(new).zip(verdicts) {
+        for (((id, (_, role)), verdict), silent) in
+            (first..).step_by(APART as usize).zip(new).zip(verdicts).zip(silent)
+        {
             let Verdict::Made(invitee) = verdict else {
                 rows.push(verdict.row());
                 continue;
             };
             let invite = Invite {
                 invitee,
+                silent,
                 role: Some(*role),
                 org: Some(right.org),
                 group: Some(group),

@@ -43,6 +43,8 @@ pub struct Invite {
     pub carries: Option<Id>,
     /// Of the platform's: the secret that works now.
     pub secret: Option<Id>,
+    /// Made without a mail, because its address had got too many.
+    pub silent: bool,
     /// When it was mailed, or said to have been.
     pub mailed: Vec<i64>,
     /// When it was sent again.

@@ -58,6 +58,22 @@ pub fn sequences() -> Vec<Sequence> {
             Some(Refusal::Conflict(ConflictKind::InvitedTooOften, vec![0])),
         ),
         ("after an hour they are invited again", in_the_end, None),
+        (
+            "that a group's member is shut out is not told by inviting them",
+            vec![
+                by(1, Op::SetStatus { person: 4, enabled: false }),
+                asked(
+                    3,
+                    Inviting::ToGroup {
+                        group: 21,
+                        invites: vec![(4, Role::Admin)],
+                        partial: false,
+                        first: 300,
+                    },
+                ),
+            ],
+            Some(Refusal::Conflict(ConflictKind::AlreadyMember, vec![0])),
+        ),
         ("an invite is mailed five times an hour", reminders, Some(Refusal::TooMany)),
         (
             "what the inviter may give no more is not given, however often the request is repeated",
