@@ -122,10 +122,30 @@ impl Schedule {
     }
 
     /// Writes a backup aside, onto the disk, and gives it its name; then older ones go.
-    async fn write(&self, mut backup: Backup) -> io::Result<PathBuf> {
+    async fn write(&self, backup: Backup) -> io::Result<PathBuf> {
         let name = backup.file_name();
-        let (dir, aside) = (self.dir.clone(), self.dir.join(format!(".{name}.part-{}", std::process::id())));
-        let open = aside.clone();
+        let (aside, place) =
+            (self.dir.join(format!(".{name}.part-{}", std::process::id())), self.dir.join(name));
+        let written = self.write_aside(backup, &aside).await;
+        let (schedule, part, to) = (self.clone(), aside, place.clone());
+        blocking(move || {
+            // The file stays locked until it has its name.
+            let named = written.and_then(|_file| fs::rename(&part, &to));
+            if named.is_err() {
+                // Retries must not fill the disk.
+                let _ = fs::remove_file(&part);
+            }
+            named?;
+            fs::File::open(&schedule.dir)?.sync_all()?;
+            schedule.prune();
+            Ok(())
+        })
+        .await?;
+        Ok(place)
+    }
+
+    async fn write_aside(&self, mut backup: Backup, aside: &Path) -> io::Result<fs::File> {
+        let (dir, open) = (self.dir.clone(), aside.to_owned());
         let mut file = blocking(move || {
             fs::create_dir_all(&dir)?;
             let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&open)?;
@@ -135,34 +155,29 @@ impl Schedule {
         })
         .await?;
         while let Some(piece) = backup.next().await {
-            let piece = match piece {
-                Ok(piece) => piece,
-                Err(error) => {
-                    let _ = fs::remove_file(&aside);
-                    return Err(io::Error::other(error));
-                }
-            };
-            let written = blocking(move || file.write_all(&piece).map(|()| file)).await;
-            file = written.inspect_err(|_| drop(fs::remove_file(&aside)))?;
+            let piece = piece.map_err(io::Error::other)?;
+            file = blocking(move || file.write_all(&piece).map(|()| file)).await?;
         }
-        let place = self.dir.join(name);
-        let (schedule, to) = (self.clone(), place.clone());
-        blocking(move || {
-            file.sync_all()?;
-            fs::rename(&aside, &to)?;
-            fs::File::open(&schedule.dir)?.sync_all()?;
-            schedule.prune()
-        })
-        .await?;
-        Ok(place)
+        blocking(move || file.sync_all().map(|()| file)).await
     }
 
-    /// Removes all backups but the newest; files of other names are not looked at.
-    fn prune(&self) -> io::Result<()> {
-        let mut files: Vec<PathBuf> = self.files(is_backup)?;
+    /// Removes all backups but the newest; files of other names are not looked at. What cannot be removed is said:
+    /// the new backup is none the worse for it.
+    fn prune(&self) {
+        let mut files = match self.files(is_backup) {
+            Ok(files) => files,
+            Err(error) => {
+                tracing::warn!(%error, dir = %self.dir.display(), "cannot look for old backups");
+                return;
+            }
+        };
         files.sort_unstable();
         let old = files.len().saturating_sub(self.keep);
-        files.iter().take(old).try_for_each(fs::remove_file)
+        for file in files.iter().take(old) {
+            if let Err(error) = fs::remove_file(file) {
+                tracing::warn!(%error, file = %file.display(), "cannot remove an old backup");
+            }
+        }
     }
 
     /// Removes what processes left that ended in the middle of a backup; tells whether there was any.
@@ -248,7 +263,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/hostname", dir.path().join("things-20200101T000000Z.ndjson"))
             .unwrap();
         let schedule = Schedule::new(dir.path().to_owned(), LOOK, 2);
-        schedule.prune().unwrap();
+        schedule.prune();
         let mut left: Vec<_> = fs::read_dir(dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -219,12 +219,18 @@ fn cell(column: &Column, raw: &RawValue) -> Result<Cell, String> {
         Kind::Text => text().map(Cell::Text),
         Kind::Time => time(&text()?).map(Cell::Time),
         Kind::Json => JsonObject::parse(raw).map(Cell::Json).map_err(|error| error.to_string()),
-        Kind::Changes => JsonObject::parse_within(raw, 4).map(Cell::Json).map_err(|error| error.to_string()),
+        Kind::Changes => {
+            JsonObject::parse_within(raw, CHANGED).map(Cell::Json).map_err(|error| error.to_string())
+        }
         Kind::Bytes => {
             from_base64(&text()?).map(Cell::Bytes).ok_or_else(|| "must be bytes in base64url".to_owned())
         }
     }
 }
+
+/// The objects that fit into an entry's changes: two, each before and after, and as much room as one more has for
+/// what stands around them and for the other fields, which are short.
+const CHANGED: usize = 5;
 
 /// The end of the year 9999.
 const LAST: Timestamp = Timestamp::from_millis(253_402_300_799_999);

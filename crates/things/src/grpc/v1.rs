@@ -15,12 +15,12 @@ use tonic::{
 };
 
 use super::{
-    asker, call_of,
+    Watchers, asker, call_of,
     contract::{
         self as wire, Action, authenticate_request::Credential, check_request::Object as Asked,
         check_request::Subject, registry_server::Registry,
     },
-    Watchers, id, request_id,
+    id, request_id,
     status::told,
 };
 use crate::{App, serve::Stopping};

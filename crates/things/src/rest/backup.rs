@@ -58,7 +58,8 @@ const NDJSON: &str = "application/x-ndjson";
 async fn back_up(State(app): State<App>, caller: Caller, method: Method) -> Answer {
     // axum asks a GET's handler for HEAD too, and throws away what would be hours of work.
     if method == Method::HEAD {
-        let told = Problem::new(&kinds::METHOD, "a backup has no HEAD: nothing is known of it until it is taken");
+        let told =
+            Problem::new(&kinds::METHOD, "a backup has no HEAD: nothing is known of it until it is taken");
         return Ok(([(header::ALLOW, "GET")], told).into_response());
     }
     let backup = app.registry.back_up(&caller).await?;

@@ -298,6 +298,30 @@ async fn a_backup_that_nobody_takes_to_its_end_is_no_backup() {
 }
 
 #[tokio::test]
+async fn the_largest_change_that_is_accepted_is_restored() {
+    let many = |mark: &str| -> Value {
+        (0..998).map(|n| (format!("m{n}"), json!(mark))).collect::<serde_json::Map<_, _>>().into()
+    };
+    let long = |mark: &str| json!({ "long": mark.repeat(65_400) });
+    for (from, to) in ways() {
+        let source = Scene::on(from).await;
+        let made = json!([{ "name": "largest", "config": many("1"), "metadata": many("2") }]);
+        let made = source.root.post(&format!("/groups/{}/profiles", source.group), &made).await.expect(201);
+        let profile = format!("/profiles/{}", made["profiles"][0]["id"].as_str().unwrap());
+        let name = "n".repeat(254);
+        for (config, metadata) in [(many("3"), many("4")), (long("5"), long("6")), (long("7"), long("8"))] {
+            let changed = json!({ "name": name, "config": config, "metadata": metadata });
+            source.root.put(&profile, &changed).await.expect(200);
+        }
+        let file = source.backup().await;
+        let target = start(to).await;
+        let root = target.root().await;
+        let told = last_event(&send(&root, file).await);
+        assert_eq!(told["event"], "done", "{from:?} {to:?}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn asking_what_a_backup_would_be_takes_none() {
     for engine in engines() {
         let scene = Scene::on(engine).await;
