@@ -194,7 +194,7 @@ impl Adoption {
         Ok(tx.commit_raw().await?)
     }
 
-    /// Tidies the names of a table, a batch at a time. Done twice it changes nothing.
+    /// Tidies the names and descriptions of a table, a batch at a time. Done twice it changes nothing.
     async fn mend_names(&self, table: look::Named) -> Result<()> {
         let mut after = None;
         loop {
@@ -207,6 +207,13 @@ impl Adoption {
                 .collect();
             if !renamed.is_empty() {
                 patiently!(self.rename(table, &renamed))?;
+            }
+            let described: Vec<_> = rows
+                .iter()
+                .filter_map(|row| Some((row.id, row.description.clone()?, row.tidy_description().ok()??)))
+                .collect();
+            if !described.is_empty() {
+                patiently!(self.describe(&described))?;
             }
         }
     }
@@ -221,6 +228,21 @@ impl Adoption {
                 Entry::about(Via::System, action, subject)
                     .at(Some(org), Some(group))
                     .with(Changes::default().field("name", &before, &after))
+            })
+            .collect();
+        self.commit(tx, entries).await
+    }
+
+    /// Only groups have descriptions.
+    async fn describe(&self, described: &[(uuid::Uuid, String, String)]) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        let done = store::adopt::mend::descriptions(&mut tx, described).await?;
+        let entries: Vec<Entry> = done
+            .into_iter()
+            .map(|(group, org, name, before, after)| {
+                Entry::about(Via::System, "group.updated", Subject::group(group, &name))
+                    .at(Some(org), Some(group))
+                    .with(Changes::default().field("description", &before, &after))
             })
             .collect();
         self.commit(tx, entries).await

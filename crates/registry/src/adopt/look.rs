@@ -14,12 +14,13 @@ use crate::{
     ids::{GroupId, ProfileId, ThingId},
     journal::Subject,
     json::JsonObject,
+    profiles::ProfileConfig,
     secret::{Prefix, Secret},
     store::{
         self,
         adopt::{look as rows, shape::Plan},
     },
-    text::{self, GroupName, ProfileName, TextError, ThingName},
+    text::{self, Description, GroupName, ProfileName, TextError, ThingName},
 };
 
 pub(crate) use rows::Named;
@@ -117,6 +118,15 @@ impl Named {
     }
 }
 
+impl rows::NamedRow {
+    /// The description that the row should have, if it is another one.
+    pub(super) fn tidy_description(&self) -> Result<Option<String>, TextError> {
+        let Some(before) = &self.description else { return Ok(None) };
+        let tidied = Description::tidied(before)?;
+        Ok((tidied.as_str() != before).then(|| tidied.as_str().to_owned()))
+    }
+}
+
 /// A name that will be, in its place, and the row that gets it.
 type Tidied = HashMap<(Uuid, String), Uuid>;
 
@@ -166,9 +176,20 @@ fn judge(table: Named, row: &rows::NamedRow, tidied: &mut Tidied, findings: &mut
     let name = table.table();
     for (column, text) in [("metadata", &row.metadata), ("config", &row.config)] {
         let Some(text) = text.as_ref().filter(|text| text.as_str() != "null") else { continue };
-        if let Err(error) = JsonObject::parse(text) {
-            findings.add(&rules::METADATA_UNFIT, name, row.id, format!("{column} {error}"));
+        match JsonObject::parse(text) {
+            Err(error) => findings.add(&rules::METADATA_UNFIT, name, row.id, format!("{column} {error}")),
+            Ok(object) if column == "config" => {
+                if let Some(faults) = ProfileConfig::faults(object) {
+                    findings.add(&rules::CONFIG_UNFIT, name, row.id, faults);
+                }
+            }
+            Ok(_) => {}
         }
+    }
+    match row.tidy_description() {
+        Ok(None) => {}
+        Ok(Some(_)) => findings.add(&rules::DESCRIPTION_UNTIDY, name, row.id, ""),
+        Err(error) => findings.add(&rules::DESCRIPTION_TOO_LONG, name, row.id, error.to_string()),
     }
     match table.tidy(row.id, &row.name) {
         Ok(None) => {}

@@ -17,7 +17,7 @@ use crate::{
         Conn, Db,
         adopt::{look as rows, people as store},
     },
-    text::{self, Email, OrgName},
+    text::{self, Description, Email, OrgName, TextError},
 };
 
 /// What was read.
@@ -100,9 +100,9 @@ impl People {
     }
 }
 
-/// The hash, if it is one that can be checked.
+/// The hash, if it is one that can be checked, at a cost that is no attack.
 fn checkable(user: &store::ForeignUser) -> Option<String> {
-    user.password.clone().filter(|hash| password::is_bcrypt(hash))
+    user.password.clone().filter(|hash| password::is_bcrypt(hash) && password::is_hash(hash))
 }
 
 fn org_name(org: &store::ForeignOrg) -> (String, bool) {
@@ -111,6 +111,10 @@ fn org_name(org: &store::ForeignOrg) -> (String, bool) {
         Ok(name) => (name.as_str().to_owned(), name.as_str() != org.name),
         Err(_) => (format!("org_{}", org.id), true),
     }
+}
+
+fn description(org: &store::ForeignOrg) -> Result<Description, TextError> {
+    Description::tidied(org.description.as_deref().unwrap_or_default())
 }
 
 fn metadata(text: Option<&str>) -> Result<JsonObject, crate::json::JsonError> {
@@ -159,6 +163,11 @@ pub(super) async fn judge(
         }
         if let (name, true) = org_name(org) {
             findings.add(&rules::NAME_UNTIDY, "orgs", org.id, format!("{:?} becomes {name:?}", org.name));
+        }
+        match description(org) {
+            Ok(better) if better.as_str() == org.description.as_deref().unwrap_or_default() => {}
+            Ok(_) => findings.add(&rules::DESCRIPTION_UNTIDY, "orgs", org.id, ""),
+            Err(error) => findings.add(&rules::DESCRIPTION_TOO_LONG, "orgs", org.id, error.to_string()),
         }
     }
     let named: HashSet<Uuid> = people.orgs.iter().map(|org| org.id).collect();
@@ -232,7 +241,9 @@ impl Adoption {
         for org in &people.orgs {
             orgs.ids.push(org.id);
             orgs.names.push(org_name(org).0);
-            orgs.descriptions.push(org.description.clone().unwrap_or_default());
+            let described = description(org)
+                .map_err(|error| Error::refused(format!("the description of {} {error}", org.id)))?;
+            orgs.descriptions.push(described.as_str().to_owned());
             orgs.metadata.push(fit(metadata(org.metadata.as_deref()), org.id)?);
             orgs.created.push(org.created_at.filter(is_real));
             orgs.updated.push(org.updated_at.filter(is_real));

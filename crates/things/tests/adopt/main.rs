@@ -9,6 +9,7 @@
 
 #[path = "../../../registry/tests/support/mod.rs"]
 mod databases;
+mod kept;
 mod killed;
 mod people;
 mod refused;

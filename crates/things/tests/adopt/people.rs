@@ -11,11 +11,11 @@ use crate::{
     dump, open, possible, run,
 };
 
-const PASSWORD: &str = "what they had in Mainflux";
+pub(crate) const PASSWORD: &str = "what they had in Mainflux";
 /// bcrypt's of the password above, at the least cost.
-const HASH: &str = "$2a$04$abcdefghijklmnopqrstuug6JqkwS..IpCKBXnW8gOWV9BcuZsA1y";
+pub(crate) const HASH: &str = "$2a$04$abcdefghijklmnopqrstuug6JqkwS..IpCKBXnW8gOWV9BcuZsA1y";
 
-fn everybody<'a>(users: &'a Database, auth: &'a Database) -> [&'a str; 5] {
+pub(crate) fn everybody<'a>(users: &'a Database, auth: &'a Database) -> [&'a str; 5] {
     ["--yes", "--users-from", users.url(), "--users-from", auth.url()]
 }
 

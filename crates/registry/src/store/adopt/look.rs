@@ -103,15 +103,15 @@ const QUESTIONS: &[Question] = &[
         &rules::TIME_MISSING,
         "groups",
         Needs::Nothing,
-        "SELECT id::text, CASE WHEN created_at IS NULL THEN 'created_at' ELSE 'updated_at' END FROM groups \
-         WHERE created_at IS NULL OR updated_at IS NULL ORDER BY id",
+        "SELECT id::text, CASE WHEN created_at IS NULL OR created_at < to_timestamp(0) THEN 'created_at' ELSE 'updated_at' END FROM groups \
+         WHERE created_at IS NULL OR updated_at IS NULL OR LEAST(created_at, updated_at) < to_timestamp(0) ORDER BY id",
     ),
     (
         &rules::TIME_MISSING,
         "group_invites",
         Needs::Invites,
-        "SELECT id::text, CASE WHEN created_at IS NULL THEN 'created_at' ELSE 'expires_at' END FROM group_invites \
-         WHERE created_at IS NULL OR expires_at IS NULL ORDER BY id",
+        "SELECT id::text, CASE WHEN created_at IS NULL OR created_at < to_timestamp(0) THEN 'created_at' ELSE 'expires_at' END FROM group_invites \
+         WHERE created_at IS NULL OR expires_at IS NULL OR LEAST(created_at, expires_at) < to_timestamp(0) ORDER BY id",
     ),
     (
         &rules::TIME_INFINITE,
@@ -228,6 +228,7 @@ pub(crate) struct NamedRow {
     pub(crate) id: Uuid,
     pub(crate) place: Uuid,
     pub(crate) name: String,
+    pub(crate) description: Option<String>,
     pub(crate) metadata: Option<String>,
     pub(crate) config: Option<String>,
 }
@@ -236,15 +237,15 @@ pub(crate) struct NamedRow {
 pub(crate) async fn page(conn: &mut Conn, table: Named, after: Option<Uuid>) -> Result<Vec<NamedRow>> {
     let sql = match table {
         Named::Groups => {
-            "SELECT id, org_id AS place, name, NULLIF(metadata::text, '{}') AS metadata, NULL AS config FROM groups \
+            "SELECT id, org_id AS place, name, description, NULLIF(metadata::text, '{}') AS metadata, NULL AS config FROM groups \
              WHERE id >= $1 AND id IS DISTINCT FROM $2 ORDER BY id LIMIT $3"
         }
         Named::Profiles => {
-            "SELECT id, group_id AS place, name, NULLIF(metadata::text, '{}') AS metadata, config::text AS config FROM profiles \
+            "SELECT id, group_id AS place, name, NULL AS description, NULLIF(metadata::text, '{}') AS metadata, config::text AS config FROM profiles \
              WHERE id >= $1 AND id IS DISTINCT FROM $2 ORDER BY id LIMIT $3"
         }
         Named::Things => {
-            "SELECT id, group_id AS place, name, NULLIF(metadata::text, '{}') AS metadata, NULL AS config FROM things \
+            "SELECT id, group_id AS place, name, NULL AS description, NULLIF(metadata::text, '{}') AS metadata, NULL AS config FROM things \
              WHERE id >= $1 AND id IS DISTINCT FROM $2 ORDER BY id LIMIT $3"
         }
     };
