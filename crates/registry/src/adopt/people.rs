@@ -1,6 +1,6 @@
 //! Accounts, organisations and memberships from Mainflux's Users and Auth, which have databases of their own.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -37,8 +37,10 @@ pub struct People {
 pub struct Taken {
     /// New accounts.
     pub users: usize,
-    /// Organisations that are new, or have got their names.
+    /// Organisations that were not taken over before.
     pub orgs: usize,
+    /// New memberships of organisations.
+    pub members: usize,
     /// Groups that have got an owner.
     pub owned: usize,
 }
@@ -216,7 +218,7 @@ impl Adoption {
     }
 
     /// Takes accounts, organisations and memberships over, in one transaction. Done again it adds what has
-    /// come since, and leaves the rest as it is here.
+    /// come since, and leaves the rest as it is here: who was removed stays so, and what was deleted, too.
     pub async fn take_people(&self, people: &People) -> Result<Taken> {
         patiently!(self.take(people))
     }
@@ -238,7 +240,9 @@ impl Adoption {
         let new = store::add_users(&mut tx, &users).await?;
 
         let mut orgs = store::Orgs::default();
-        for org in &people.orgs {
+        let all: Vec<Uuid> = people.orgs.iter().map(|org| org.id).collect();
+        let taken: HashSet<Uuid> = store::taken_orgs(&mut tx, &all).await?.into_iter().collect();
+        for org in people.orgs.iter().filter(|org| !taken.contains(&org.id)) {
             orgs.ids.push(org.id);
             orgs.names.push(org_name(org).0);
             let described = description(org)
@@ -250,26 +254,37 @@ impl Adoption {
         }
         let named = store::add_orgs(&mut tx, &orgs).await?;
 
+        let settled: HashSet<(Uuid, Uuid)> = store::settled_members(&mut tx).await?.into_iter().collect();
+        let is_new = |org: &Uuid, member: &Uuid| !settled.contains(&(*org, *member));
         let mut members = (Vec::new(), Vec::new(), Vec::new());
-        for (org, member, role) in &people.members {
+        for (org, member, role) in people.members.iter().filter(|(org, member, _)| is_new(org, member)) {
             members.0.push(*org);
             members.1.push(*member);
             // A role that is none gives no access, and is reported as such.
             members.2.push(role.clone().unwrap_or_else(|| "none".to_owned()));
         }
-        let owners: (Vec<Uuid>, Vec<Uuid>) = people.owners().into_iter().unzip();
-        store::add_members(&mut tx, (&members.0, &members.1, &members.2), (&owners.0, &owners.1)).await?;
+        let owners: (Vec<Uuid>, Vec<Uuid>) =
+            people.owners().into_iter().filter(|(org, member)| is_new(org, member)).unzip();
+        let joined =
+            store::add_members(&mut tx, (&members.0, &members.1, &members.2), (&owners.0, &owners.1)).await?;
+        let joined: BTreeMap<_, _> =
+            joined.into_iter().map(|(org, member, role)| ((org, member), role)).collect();
         let owned = store::own_groups(&mut tx).await?;
 
         let account = |id: &UserId| Entry::about(Via::System, "user.adopted", Subject::user(*id));
         let mut entries: Vec<Entry> = new.iter().map(account).collect();
         entries.extend(named.iter().map(|(id, name)| org_adopted(*id, name)));
+        entries.extend(joined.iter().map(|((org, member), role)| {
+            Entry::about(Via::System, "member.adopted", Subject::user(*member))
+                .in_org(*org)
+                .with(Changes::default().made("role", role))
+        }));
         entries.extend(owned.iter().map(|(group, org, owner)| {
             Entry::about(Via::System, "group.transferred", Subject::user(*owner))
                 .at(Some(*org), Some(*group))
                 .with(Changes::default().made("role", "owner"))
         }));
-        let taken = Taken { users: new.len(), orgs: named.len(), owned: owned.len() };
+        let taken = Taken { users: new.len(), orgs: named.len(), members: joined.len(), owned: owned.len() };
         self.commit(tx, entries).await?;
         Ok(taken)
     }

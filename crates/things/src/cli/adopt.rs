@@ -200,8 +200,8 @@ async fn phases(
     if let Some(people) = people {
         let taken = adoption.take_people(people).await.map_err(failed("take the accounts over"))?;
         print(&format!(
-            "Taken over: {} accounts and {} organisations; {} ownerships of groups were added.\n",
-            taken.users, taken.orgs, taken.owned
+            "Taken over: {} accounts and {} organisations with {} memberships; {} ownerships of groups were added.\n",
+            taken.users, taken.orgs, taken.members, taken.owned
         ))?;
     }
     if asked.index_only {

@@ -50,7 +50,7 @@ const ADVISED: &str = "
     UPDATE group_memberships SET role = 'viewer' WHERE role IS NULL OR role = 'vieweadmin';
     UPDATE things SET type = 'device' WHERE type = '';";
 
-async fn logged_in(registry: &Registry, email: &str, password: &str) -> Call {
+pub(crate) async fn logged_in(registry: &Registry, email: &str, password: &str) -> Call {
     let (email, password) = (Email::try_from(email).unwrap(), Secret::new(password));
     let anybody = Call::new(Actor::Anonymous, "test");
     let session =
