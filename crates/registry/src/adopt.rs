@@ -159,6 +159,11 @@ impl Adoption {
     pub async fn prepare(&self) -> Result<()> {
         patiently!(self.migrate())?;
         patiently!(self.check_keys())?;
+        self.mend().await
+    }
+
+    /// Puts right what can be, also of what Mainflux has written since it was done last.
+    pub async fn mend(&self) -> Result<()> {
         for table in look::NAMED {
             self.mend_names(table).await?;
         }
@@ -206,7 +211,15 @@ impl Adoption {
                 .filter_map(|row| Some((row.id, row.name.clone(), table.tidy(row.id, &row.name).ok()??)))
                 .collect();
             if !renamed.is_empty() {
-                patiently!(self.rename(table, &renamed))?;
+                patiently!(self.rename(table, &renamed)).map_err(|error| match error {
+                    // Written since the look.
+                    Error::Registry(crate::Error::Conflict(_)) => Error::refused(format!(
+                        "a name in {} has been taken that another is to get once it is tidied: run this again, it tells \
+                         which",
+                        table.table()
+                    )),
+                    error => error,
+                })?;
             }
             let described: Vec<_> = rows
                 .iter()

@@ -158,7 +158,9 @@ pub(super) async fn judge(
         findings.add(&rules::EMAIL_TAKEN, "users", id, "");
     }
 
-    let owners = people.owners();
+    let here = store::members(conn).await?;
+    let mut owners = people.owners();
+    owners.extend(here.iter().filter(|(.., role)| role == "owner").map(|(org, member, _)| (*org, *member)));
     for org in &people.orgs {
         if let Err(error) = metadata(org.metadata.as_deref()) {
             findings.add(&rules::METADATA_UNFIT, "orgs", org.id, format!("metadata {error}"));
@@ -172,13 +174,9 @@ pub(super) async fn judge(
             Err(error) => findings.add(&rules::DESCRIPTION_TOO_LONG, "orgs", org.id, error.to_string()),
         }
     }
-    let named: HashSet<Uuid> = people.orgs.iter().map(|org| org.id).collect();
-    let owned = |org: &Uuid| {
-        (named.contains(org) || people.has_orgs)
-            && owners.get(org).is_some_and(|owner| accounts.contains(owner))
-    };
+    let owned = |org: &Uuid| owners.get(org).is_some_and(|owner| accounts.contains(owner));
     let mut orgs: HashSet<Uuid> = rows::orgs(conn).await?.into_iter().collect();
-    orgs.extend(&named);
+    orgs.extend(people.orgs.iter().map(|org| org.id));
     let mut ownerless: Vec<&Uuid> = orgs.iter().filter(|org| !owned(org)).collect();
     ownerless.sort_unstable();
     for org in ownerless {
@@ -192,8 +190,9 @@ pub(super) async fn judge(
             findings.add(&rules::ROLE_UNKNOWN, "org_memberships", &id, role.clone().unwrap_or_default());
         }
     }
-    let in_orgs: HashSet<(Uuid, Uuid)> =
+    let mut in_orgs: HashSet<(Uuid, Uuid)> =
         people.members.iter().map(|(org, member, _)| (*org, *member)).collect();
+    in_orgs.extend(here.iter().map(|(org, member, _)| (*org, *member)));
     for (group, member, org) in rows::members(conn).await? {
         let id = format!("{group}/{member}");
         if !accounts.contains(&member) {
@@ -210,13 +209,6 @@ pub(super) async fn judge(
 }
 
 impl Adoption {
-    /// Looks whether people can be taken over, where all else was looked at before.
-    pub async fn look_at_people(&self, people: &People, tell: super::look::Tell<'_>) -> Result<u64> {
-        let mut findings = Findings::new(tell);
-        judge(&mut self.db.read().await?, Some(people), &mut findings).await?;
-        Ok(findings.refused())
-    }
-
     /// Takes accounts, organisations and memberships over, in one transaction. Done again it adds what has
     /// come since, and leaves the rest as it is here: who was removed stays so, and what was deleted, too.
     pub async fn take_people(&self, people: &People) -> Result<Taken> {

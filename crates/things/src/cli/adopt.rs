@@ -141,7 +141,7 @@ async fn run(
         let look = look.map_err(failed("look at the database"))?;
         print(&told(&url, &look, people.is_some()))?;
         rows.close()?;
-        print(&rows.told(&look))?;
+        print(&rows.told())?;
         let refused = look.count(Fate::Refused);
         if refused > 0 {
             return Err(Failure::Failed(format!(
@@ -165,16 +165,14 @@ async fn run(
             Stage::Finished => "it is done",
         };
         print(&format!("The adoption of {url} ({source}) has begun before: {where_it_is}.\n"))?;
-        if let Some(people) = people {
-            let refused = adoption.look_at_people(people, &mut |offence| rows.note(offence)).await;
-            let refused = refused.map_err(failed("look at the accounts"))?;
-            rows.close()?;
-            print(&rows.listed())?;
-            if refused > 0 {
-                return Err(Failure::Failed(format!(
-                    "{refused} accounts have to be put right first; see those marked `refused`"
-                )));
-            }
+        let refused = adoption.look_again(people, &mut |offence| rows.note(offence)).await;
+        let refused = refused.map_err(failed("look at the database"))?;
+        rows.close()?;
+        print(&rows.told())?;
+        if refused > 0 {
+            return Err(Failure::Failed(format!(
+                "this run changed nothing: {refused} rows have to be put right first; see those marked `refused`"
+            )));
         }
         if asked.dry_run {
             return print("Nothing was changed: this was a dry run.\n");
@@ -182,7 +180,7 @@ async fn run(
         adoption.use_keys(setup::keyring(config, false)?);
         adoption.prepare().await.map_err(failed("make the tables"))?;
     }
-    phases(config, asked, people, adoption, stage).await
+    phases(config, asked, people, adoption, stage, rows).await
 }
 
 async fn phases(
@@ -191,6 +189,7 @@ async fn phases(
     people: Option<&People>,
     adoption: &Adoption,
     stage: Stage,
+    rows: Rows,
 ) -> Result<(), Failure> {
     let mut progress = Progress::new("indexing keys");
     let indexed = adoption.index(&mut |at| progress.at(at)).await.map_err(failed("index the keys"))?;
@@ -223,6 +222,7 @@ async fn phases(
     {
         return print("The keys are as they were. Run `things adopt` again to go on.\n");
     }
+    look_before_replacing(adoption, rows.anew()).await?;
     let mut progress = Progress::new("replacing keys");
     let changed =
         adoption.replace_keys(&mut |at| progress.at(at)).await.map_err(failed("replace the keys"))?;
@@ -239,6 +239,28 @@ async fn phases(
         setup::key_place(config),
         config.shown_database_url()
     ))
+}
+
+/// Looks at what Mainflux has written since the first look: phase A took its time, and so did the person who was asked.
+async fn look_before_replacing(adoption: &Adoption, mut rows: Rows) -> Result<(), Failure> {
+    let refused = adoption
+        .look_again(None, &mut |offence| {
+            // Of the others enough was said.
+            if offence.rule.fate == Fate::Refused {
+                rows.note(offence);
+            }
+        })
+        .await
+        .map_err(failed("look at the database"))?;
+    rows.close()?;
+    if refused > 0 {
+        print(&rows.told())?;
+        return Err(Failure::Failed(format!(
+            "phase B was not begun: {refused} rows have been written meanwhile that have to be put right first; see \
+             those marked `refused`"
+        )));
+    }
+    adoption.mend().await.map_err(failed("mend the rows"))
 }
 
 /// What `things doctor` will say of the rows.
@@ -323,14 +345,15 @@ impl Rows {
         }
     }
 
-    fn told(&self, look: &Look) -> String {
-        if look.offences.is_empty() {
-            return "No row breaks a rule.\n".to_owned();
-        }
-        self.listed()
+    /// The same without any, to be written into the same file.
+    fn anew(self) -> Self {
+        Self { shown: BTreeMap::new(), counts: BTreeMap::new(), file: self.file, error: None }
     }
 
-    fn listed(&self) -> String {
+    fn told(&self) -> String {
+        if self.counts.is_empty() {
+            return "No row breaks a rule.\n".to_owned();
+        }
         let mut all: Vec<_> = self.counts.values().collect();
         all.sort_by_key(|(rule, _)| (std::cmp::Reverse(rule.fate), rule.code));
         let mut text = String::new();

@@ -7,6 +7,7 @@
     reason = "a test ends where it cannot go on"
 )]
 
+mod again;
 #[path = "../../../registry/tests/support/mod.rs"]
 mod databases;
 mod kept;

@@ -161,7 +161,7 @@ pub(crate) async fn broken(version: Version, cases: &[Case], fates: &[&str]) -> 
 }
 
 /// Rule and row of each line of the report, with what becomes of it.
-fn report(path: &std::path::Path) -> BTreeMap<(String, String), String> {
+pub(crate) fn report(path: &std::path::Path) -> BTreeMap<(String, String), String> {
     let text = std::fs::read_to_string(path).unwrap();
     let text_of = |line: &serde_json::Value, name: &str| line[name].as_str().unwrap().to_owned();
     text.lines()

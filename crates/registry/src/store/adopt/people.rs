@@ -133,6 +133,18 @@ pub(crate) async fn accounts(conn: &mut Conn) -> Result<Vec<Uuid>> {
     sqlx::query_scalar("SELECT id FROM users").fetch_all(conn).await.map_err(translate)
 }
 
+/// Who belongs to which organisation already, and as what, if our tables are there.
+pub(crate) async fn members(conn: &mut Conn) -> Result<Vec<(Uuid, Uuid, String)>> {
+    let conn = postgres(conn)?;
+    if !exists(conn, "access_tokens").await? {
+        return Ok(Vec::new());
+    }
+    sqlx::query_as("SELECT org_id, member_id, role::text FROM org_memberships")
+        .fetch_all(conn)
+        .await
+        .map_err(translate)
+}
+
 /// Accounts ready to be ours, in columns.
 #[derive(Default)]
 pub(crate) struct Users {
