@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, BufRead, BufWriter, IsTerminal, Write},
+    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
 };
 
@@ -42,7 +43,10 @@ pub(super) fn command() -> Command {
                 .long("users-from")
                 .value_name("URL")
                 .action(ArgAction::Append)
-                .help("Take accounts and organisations over from Mainflux's Users or Auth; give it twice for both"),
+                .help(
+                    "Take accounts and organisations over from Mainflux's Users or Auth; give it twice for both. Passwords \
+                     can be in ~/.pgpass",
+                ),
         )
         .arg(flag("dry-run", "Only look; change nothing"))
         .arg(flag("index-only", "Stop after phase A, before the keys are replaced"))
@@ -52,7 +56,7 @@ pub(super) fn command() -> Command {
                 .long("report")
                 .value_name("FILE")
                 .value_parser(clap::value_parser!(PathBuf))
-                .help("Write each row that breaks a rule into this file, as a line of JSON"),
+                .help("Write each row that breaks a rule into this file, as a line of JSON; one that exists is overwritten"),
         )
 }
 
@@ -226,7 +230,7 @@ async fn phases(
     let mut progress = Progress::new("replacing keys");
     let changed =
         adoption.replace_keys(&mut |at| progress.at(at)).await.map_err(failed("replace the keys"))?;
-    progress.done("Phase B is done: no key is in the clear any more.");
+    progress.done("Phase B is done: no key is in the clear in the tables any more.");
     if changed > 0 {
         print(&format!(
             "Mainflux had changed {changed} credentials since phase A; they are as it left them.\n"
@@ -235,7 +239,8 @@ async fn phases(
     audit(config).await?;
     print(&format!(
         "\nThis database is a Things installation now. Its keys are in {}: keep a copy apart from the database's \
-         backups.\nNext: `things serve --database-url {}` (or the option database_url).\n",
+         backups.\nBackups from before, and what PostgreSQL has not cleared away yet, still have keys in the clear: docs/adopt.md, \
+         step 9.\nNext: `things serve --database-url {}` (or the option database_url).\n",
         setup::key_place(config),
         config.shown_database_url()
     ))
@@ -311,7 +316,9 @@ impl Rows {
         let file = match &asked.report {
             None => None,
             Some(path) => {
-                let file = fs::File::create(path);
+                // Names of things are nobody else's business.
+                let file =
+                    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
                 let file = file.map_err(|error| Failure::to(&format!("write {}", path.display()), &error))?;
                 Some((path.clone(), BufWriter::new(file)))
             }

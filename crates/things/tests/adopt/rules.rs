@@ -196,6 +196,8 @@ async fn every_row_that_breaks_a_rule_is_told_of_and_what_cannot_be_mended_is_re
             assert_eq!(found.map(|(_, fate)| fate.as_str()), Some(*fate), "{rule} {id}: {report:#?}");
             assert!(told.contains(rule) && told.contains(&id), "{rule}: {told}");
         }
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
         // Nothing secret is in it.
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(!text.contains("short\"") && !text.contains("thk_and"), "{text}");
