@@ -159,6 +159,11 @@ impl Adoption {
     pub async fn prepare(&self) -> Result<()> {
         patiently!(self.migrate())?;
         patiently!(self.check_keys())?;
+        self.mend().await
+    }
+
+    /// Puts right what can be, also of what Mainflux has written since it was done last.
+    pub async fn mend(&self) -> Result<()> {
         for table in look::NAMED {
             self.mend_names(table).await?;
         }
@@ -194,7 +199,7 @@ impl Adoption {
         Ok(tx.commit_raw().await?)
     }
 
-    /// Tidies the names of a table, a batch at a time. Done twice it changes nothing.
+    /// Tidies the names and descriptions of a table, a batch at a time. Done twice it changes nothing.
     async fn mend_names(&self, table: look::Named) -> Result<()> {
         let mut after = None;
         loop {
@@ -206,7 +211,22 @@ impl Adoption {
                 .filter_map(|row| Some((row.id, row.name.clone(), table.tidy(row.id, &row.name).ok()??)))
                 .collect();
             if !renamed.is_empty() {
-                patiently!(self.rename(table, &renamed))?;
+                patiently!(self.rename(table, &renamed)).map_err(|error| match error {
+                    // Written since the look.
+                    Error::Registry(crate::Error::Conflict(_)) => Error::refused(format!(
+                        "a name in {} has been taken that another is to get once it is tidied: run this again, it tells \
+                         which",
+                        table.table()
+                    )),
+                    error => error,
+                })?;
+            }
+            let described: Vec<_> = rows
+                .iter()
+                .filter_map(|row| Some((row.id, row.description.clone()?, row.tidy_description().ok()??)))
+                .collect();
+            if !described.is_empty() {
+                patiently!(self.describe(&described))?;
             }
         }
     }
@@ -221,6 +241,21 @@ impl Adoption {
                 Entry::about(Via::System, action, subject)
                     .at(Some(org), Some(group))
                     .with(Changes::default().field("name", &before, &after))
+            })
+            .collect();
+        self.commit(tx, entries).await
+    }
+
+    /// Only groups have descriptions.
+    async fn describe(&self, described: &[(uuid::Uuid, String, String)]) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        let done = store::adopt::mend::descriptions(&mut tx, described).await?;
+        let entries: Vec<Entry> = done
+            .into_iter()
+            .map(|(group, org, name, before, after)| {
+                Entry::about(Via::System, "group.updated", Subject::group(group, &name))
+                    .at(Some(org), Some(group))
+                    .with(Changes::default().field("description", &before, &after))
             })
             .collect();
         self.commit(tx, entries).await

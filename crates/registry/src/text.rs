@@ -69,7 +69,7 @@ fn tidy(text: &str, most_chars: usize) -> Result<String, TextError> {
     Ok(tidy)
 }
 
-/// The same name without what [`tidy`] refuses or takes away: what separates becomes a space, what is invisible
+/// The same text without what [`tidy`] refuses or takes away: what separates becomes a space, what is invisible
 /// goes. Possibly nothing is left.
 pub(crate) fn tidied(text: &str) -> String {
     let visible = text.nfc().filter_map(|c| match c {
@@ -169,6 +169,11 @@ pub struct Description(String);
 impl Description {
     /// The most characters it may have.
     pub const MAX_CHARS: usize = 1024;
+
+    /// The same text in the form in which it is stored ([`tidied`]); only one that is too long is refused.
+    pub(crate) fn tidied(text: &str) -> Result<Self, TextError> {
+        Self::try_from(tidied(text).as_str())
+    }
 
     /// The text.
     pub fn as_str(&self) -> &str {

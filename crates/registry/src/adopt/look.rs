@@ -1,5 +1,5 @@
-//! The look at a database before anything is changed: what it is, what will be done, and each row that breaks a
-//! rule of ours.
+//! The look at a database: before anything is changed, what it is and what will be done; and each row that breaks
+//! a rule of ours, then and again as long as Mainflux may write.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,12 +14,13 @@ use crate::{
     ids::{GroupId, ProfileId, ThingId},
     journal::Subject,
     json::JsonObject,
+    profiles::ProfileConfig,
     secret::{Prefix, Secret},
     store::{
         self,
         adopt::{look as rows, shape::Plan},
     },
-    text::{self, GroupName, ProfileName, TextError, ThingName},
+    text::{self, Description, GroupName, ProfileName, TextError, ThingName},
 };
 
 pub(crate) use rows::Named;
@@ -79,7 +80,7 @@ impl<'t> Findings<'t> {
 }
 
 impl Named {
-    fn table(self) -> &'static str {
+    pub(super) fn table(self) -> &'static str {
         match self {
             Self::Groups => "groups",
             Self::Profiles => "profiles",
@@ -117,41 +118,29 @@ impl Named {
     }
 }
 
+impl rows::NamedRow {
+    /// The description that the row should have, if it is another one.
+    pub(super) fn tidy_description(&self) -> Result<Option<String>, TextError> {
+        let Some(before) = &self.description else { return Ok(None) };
+        let tidied = Description::tidied(before)?;
+        Ok((tidied.as_str() != before).then(|| tidied.as_str().to_owned()))
+    }
+}
+
 /// A name that will be, in its place, and the row that gets it.
 type Tidied = HashMap<(Uuid, String), Uuid>;
 
 impl Adoption {
-    /// Looks at every row, and changes nothing. `tell` hears of each that breaks a rule, in no particular
-    /// order.
+    /// Looks at what the database is and at every row, and changes nothing. `tell` hears of each that breaks a
+    /// rule, in no particular order.
     pub async fn look(&self, people: Option<&People>, tell: Tell<'_>) -> Result<Look> {
         let mut conn = self.db.read().await?;
         let plan = store::adopt::shape::recognise(&mut conn).await?;
+        let has = rows::has(&mut conn).await?;
+        let mut rows = rows::counts(&mut conn, has).await?;
+        rows.extend(people.into_iter().flat_map(People::counts));
         let mut findings = Findings::new(tell);
-        let mut rows = rows::counts(&mut conn, &plan).await?;
-        rows::ask(&mut conn, &plan, &mut |rule, table, id, detail| findings.add(rule, table, id, detail))
-            .await?;
-        for (id, key) in rows::keys_like_ours(&mut conn).await? {
-            if !Secret::new(key).is_well_formed(Prefix::ThingKey) {
-                findings.add(&rules::KEY_LOOKS_OURS, "things", id, "");
-            }
-        }
-        for table in NAMED {
-            let mut tidied = Tidied::new();
-            let mut after = None;
-            loop {
-                let page = rows::page(&mut conn, table, after).await?;
-                let Some(last) = page.last() else { break };
-                after = Some(last.id);
-                for row in &page {
-                    judge(table, row, &mut tidied, &mut findings);
-                }
-            }
-            clashes(&mut conn, table, &tidied, &mut findings).await?;
-        }
-        if let Some(people) = people {
-            rows.extend(people.counts());
-        }
-        super::people::judge(&mut conn, people, &mut findings).await?;
+        examine(&mut conn, has, people, &mut findings).await?;
         Ok(Look {
             source: plan.source.clone(),
             steps: plan.steps.iter().map(|step| step.says.clone()).collect(),
@@ -162,13 +151,64 @@ impl Adoption {
     }
 }
 
+impl Adoption {
+    /// Looks at every row of a database that was looked at before: Mainflux may have written since. Tells how many
+    /// rows are refused.
+    pub async fn look_again(&self, people: Option<&People>, tell: Tell<'_>) -> Result<u64> {
+        let mut conn = self.db.read().await?;
+        let has = rows::has(&mut conn).await?;
+        let mut findings = Findings::new(tell);
+        examine(&mut conn, has, people, &mut findings).await?;
+        Ok(findings.refused())
+    }
+}
+
+async fn examine(
+    conn: &mut store::Conn,
+    has: rows::Has,
+    people: Option<&People>,
+    findings: &mut Findings<'_>,
+) -> Result<()> {
+    rows::ask(conn, has, &mut |rule, table, id, detail| findings.add(rule, table, id, detail)).await?;
+    for (id, key) in rows::keys_like_ours(conn).await? {
+        if !Secret::new(key).is_well_formed(Prefix::ThingKey) {
+            findings.add(&rules::KEY_LOOKS_OURS, "things", id, "");
+        }
+    }
+    for table in NAMED {
+        let mut tidied = Tidied::new();
+        let mut after = None;
+        loop {
+            let page = rows::page(conn, table, after).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            for row in &page {
+                judge(table, row, &mut tidied, findings);
+            }
+        }
+        clashes(conn, table, &tidied, findings).await?;
+    }
+    super::people::judge(conn, people, findings).await
+}
+
 fn judge(table: Named, row: &rows::NamedRow, tidied: &mut Tidied, findings: &mut Findings<'_>) {
     let name = table.table();
     for (column, text) in [("metadata", &row.metadata), ("config", &row.config)] {
         let Some(text) = text.as_ref().filter(|text| text.as_str() != "null") else { continue };
-        if let Err(error) = JsonObject::parse(text) {
-            findings.add(&rules::METADATA_UNFIT, name, row.id, format!("{column} {error}"));
+        match JsonObject::parse(text) {
+            Err(error) => findings.add(&rules::METADATA_UNFIT, name, row.id, format!("{column} {error}")),
+            Ok(object) if column == "config" => {
+                if let Some(faults) = ProfileConfig::faults(object) {
+                    findings.add(&rules::CONFIG_UNFIT, name, row.id, faults);
+                }
+            }
+            Ok(_) => {}
         }
+    }
+    match row.tidy_description() {
+        Ok(None) => {}
+        Ok(Some(_)) => findings.add(&rules::DESCRIPTION_UNTIDY, name, row.id, ""),
+        Err(error) => findings.add(&rules::DESCRIPTION_TOO_LONG, name, row.id, error.to_string()),
     }
     match table.tidy(row.id, &row.name) {
         Ok(None) => {}

@@ -1,6 +1,6 @@
 //! Accounts, organisations and memberships from Mainflux's Users and Auth, which have databases of their own.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use crate::{
         Conn, Db,
         adopt::{look as rows, people as store},
     },
-    text::{self, Email, OrgName},
+    text::{self, Description, Email, OrgName, TextError},
 };
 
 /// What was read.
@@ -37,8 +37,10 @@ pub struct People {
 pub struct Taken {
     /// New accounts.
     pub users: usize,
-    /// Organisations that are new, or have got their names.
+    /// Organisations that were not taken over before.
     pub orgs: usize,
+    /// New memberships of organisations.
+    pub members: usize,
     /// Groups that have got an owner.
     pub owned: usize,
 }
@@ -100,9 +102,9 @@ impl People {
     }
 }
 
-/// The hash, if it is one that can be checked.
+/// The hash, if it is one that can be checked, at a cost that is no attack.
 fn checkable(user: &store::ForeignUser) -> Option<String> {
-    user.password.clone().filter(|hash| password::is_bcrypt(hash))
+    user.password.clone().filter(|hash| password::is_bcrypt(hash) && password::is_hash(hash))
 }
 
 fn org_name(org: &store::ForeignOrg) -> (String, bool) {
@@ -111,6 +113,10 @@ fn org_name(org: &store::ForeignOrg) -> (String, bool) {
         Ok(name) => (name.as_str().to_owned(), name.as_str() != org.name),
         Err(_) => (format!("org_{}", org.id), true),
     }
+}
+
+fn description(org: &store::ForeignOrg) -> Result<Description, TextError> {
+    Description::tidied(org.description.as_deref().unwrap_or_default())
 }
 
 fn metadata(text: Option<&str>) -> Result<JsonObject, crate::json::JsonError> {
@@ -152,7 +158,9 @@ pub(super) async fn judge(
         findings.add(&rules::EMAIL_TAKEN, "users", id, "");
     }
 
-    let owners = people.owners();
+    let here = store::members(conn).await?;
+    let mut owners = people.owners();
+    owners.extend(here.iter().filter(|(.., role)| role == "owner").map(|(org, member, _)| (*org, *member)));
     for org in &people.orgs {
         if let Err(error) = metadata(org.metadata.as_deref()) {
             findings.add(&rules::METADATA_UNFIT, "orgs", org.id, format!("metadata {error}"));
@@ -160,14 +168,15 @@ pub(super) async fn judge(
         if let (name, true) = org_name(org) {
             findings.add(&rules::NAME_UNTIDY, "orgs", org.id, format!("{:?} becomes {name:?}", org.name));
         }
+        match description(org) {
+            Ok(better) if better.as_str() == org.description.as_deref().unwrap_or_default() => {}
+            Ok(_) => findings.add(&rules::DESCRIPTION_UNTIDY, "orgs", org.id, ""),
+            Err(error) => findings.add(&rules::DESCRIPTION_TOO_LONG, "orgs", org.id, error.to_string()),
+        }
     }
-    let named: HashSet<Uuid> = people.orgs.iter().map(|org| org.id).collect();
-    let owned = |org: &Uuid| {
-        (named.contains(org) || people.has_orgs)
-            && owners.get(org).is_some_and(|owner| accounts.contains(owner))
-    };
+    let owned = |org: &Uuid| owners.get(org).is_some_and(|owner| accounts.contains(owner));
     let mut orgs: HashSet<Uuid> = rows::orgs(conn).await?.into_iter().collect();
-    orgs.extend(&named);
+    orgs.extend(people.orgs.iter().map(|org| org.id));
     let mut ownerless: Vec<&Uuid> = orgs.iter().filter(|org| !owned(org)).collect();
     ownerless.sort_unstable();
     for org in ownerless {
@@ -181,8 +190,9 @@ pub(super) async fn judge(
             findings.add(&rules::ROLE_UNKNOWN, "org_memberships", &id, role.clone().unwrap_or_default());
         }
     }
-    let in_orgs: HashSet<(Uuid, Uuid)> =
+    let mut in_orgs: HashSet<(Uuid, Uuid)> =
         people.members.iter().map(|(org, member, _)| (*org, *member)).collect();
+    in_orgs.extend(here.iter().map(|(org, member, _)| (*org, *member)));
     for (group, member, org) in rows::members(conn).await? {
         let id = format!("{group}/{member}");
         if !accounts.contains(&member) {
@@ -199,15 +209,8 @@ pub(super) async fn judge(
 }
 
 impl Adoption {
-    /// Looks whether people can be taken over, where all else was looked at before.
-    pub async fn look_at_people(&self, people: &People, tell: super::look::Tell<'_>) -> Result<u64> {
-        let mut findings = Findings::new(tell);
-        judge(&mut self.db.read().await?, Some(people), &mut findings).await?;
-        Ok(findings.refused())
-    }
-
     /// Takes accounts, organisations and memberships over, in one transaction. Done again it adds what has
-    /// come since, and leaves the rest as it is here.
+    /// come since, and leaves the rest as it is here: who was removed stays so, and what was deleted, too.
     pub async fn take_people(&self, people: &People) -> Result<Taken> {
         patiently!(self.take(people))
     }
@@ -229,36 +232,51 @@ impl Adoption {
         let new = store::add_users(&mut tx, &users).await?;
 
         let mut orgs = store::Orgs::default();
-        for org in &people.orgs {
+        let all: Vec<Uuid> = people.orgs.iter().map(|org| org.id).collect();
+        let taken: HashSet<Uuid> = store::taken_orgs(&mut tx, &all).await?.into_iter().collect();
+        for org in people.orgs.iter().filter(|org| !taken.contains(&org.id)) {
             orgs.ids.push(org.id);
             orgs.names.push(org_name(org).0);
-            orgs.descriptions.push(org.description.clone().unwrap_or_default());
+            let described = description(org)
+                .map_err(|error| Error::refused(format!("the description of {} {error}", org.id)))?;
+            orgs.descriptions.push(described.as_str().to_owned());
             orgs.metadata.push(fit(metadata(org.metadata.as_deref()), org.id)?);
             orgs.created.push(org.created_at.filter(is_real));
             orgs.updated.push(org.updated_at.filter(is_real));
         }
         let named = store::add_orgs(&mut tx, &orgs).await?;
 
+        let settled: HashSet<(Uuid, Uuid)> = store::settled_members(&mut tx).await?.into_iter().collect();
+        let is_new = |org: &Uuid, member: &Uuid| !settled.contains(&(*org, *member));
         let mut members = (Vec::new(), Vec::new(), Vec::new());
-        for (org, member, role) in &people.members {
+        for (org, member, role) in people.members.iter().filter(|(org, member, _)| is_new(org, member)) {
             members.0.push(*org);
             members.1.push(*member);
             // A role that is none gives no access, and is reported as such.
             members.2.push(role.clone().unwrap_or_else(|| "none".to_owned()));
         }
-        let owners: (Vec<Uuid>, Vec<Uuid>) = people.owners().into_iter().unzip();
-        store::add_members(&mut tx, (&members.0, &members.1, &members.2), (&owners.0, &owners.1)).await?;
+        let owners: (Vec<Uuid>, Vec<Uuid>) =
+            people.owners().into_iter().filter(|(org, member)| is_new(org, member)).unzip();
+        let joined =
+            store::add_members(&mut tx, (&members.0, &members.1, &members.2), (&owners.0, &owners.1)).await?;
+        let joined: BTreeMap<_, _> =
+            joined.into_iter().map(|(org, member, role)| ((org, member), role)).collect();
         let owned = store::own_groups(&mut tx).await?;
 
         let account = |id: &UserId| Entry::about(Via::System, "user.adopted", Subject::user(*id));
         let mut entries: Vec<Entry> = new.iter().map(account).collect();
         entries.extend(named.iter().map(|(id, name)| org_adopted(*id, name)));
+        entries.extend(joined.iter().map(|((org, member), role)| {
+            Entry::about(Via::System, "member.adopted", Subject::user(*member))
+                .in_org(*org)
+                .with(Changes::default().made("role", role))
+        }));
         entries.extend(owned.iter().map(|(group, org, owner)| {
             Entry::about(Via::System, "group.transferred", Subject::user(*owner))
                 .at(Some(*org), Some(*group))
                 .with(Changes::default().made("role", "owner"))
         }));
-        let taken = Taken { users: new.len(), orgs: named.len(), owned: owned.len() };
+        let taken = Taken { users: new.len(), orgs: named.len(), members: joined.len(), owned: owned.len() };
         self.commit(tx, entries).await?;
         Ok(taken)
     }

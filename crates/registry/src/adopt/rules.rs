@@ -91,14 +91,23 @@ rules! {
     NAME_TOO_LONG "name-too-long" Refused:
         "names are longer than 2,400 bytes",
         "rename them in Mainflux";
+    DESCRIPTION_UNTIDY "description-untidy" Mended:
+        "descriptions begin or end with white space, are not in Unicode's composed form, or hold line breaks or invisible characters",
+        "they are tidied: a line break becomes a space";
+    DESCRIPTION_TOO_LONG "description-too-long" Refused:
+        "descriptions are longer than 1,024 characters",
+        "shorten them in Mainflux";
     METADATA_NULL "metadata-null" Mended:
         "rows have null where metadata or a configuration should be",
         "it becomes the empty object; a configuration, none";
     METADATA_UNFIT "metadata-unfit" Refused:
         "metadata or configurations are beyond the limits, or no objects",
         "change them in Mainflux";
+    CONFIG_UNFIT "config-unfit" Refused:
+        "configurations have members that are not of the kind that adapters and topics need",
+        "change them in Mainflux: PUT /profiles/{id}";
     TIME_MISSING "time-missing" Mended:
-        "rows do not say when they were made, changed, or expire",
+        "rows do not say when they were made, changed, or expire, or name a time before 1970",
         "the other time counts, or the present one; an invite expires after seven days";
     TIME_INFINITE "time-infinite" Refused:
         "rows have a time that never comes",
@@ -112,9 +121,9 @@ rules! {
     GROUP_GETS_OWNER "group-gets-owner" Mended:
         "groups have no owner, and their organisation has one",
         "the organisation's owner becomes theirs";
-    INVITE_UNKNOWN "invite-unknown" Kept:
-        "invites have an unknown state or a role that cannot be given, and cannot be accepted",
-        "revoke them and invite the people again";
+    INVITE_UNKNOWN "invite-unknown" Mended:
+        "invites have an unknown state, or are pending with a role that cannot be given: nobody can accept them",
+        "they are revoked; invite the people again";
     INVITE_TWICE "invite-twice" Refused:
         "people are invited twice to one group",
         "revoke one of the two in Mainflux";
@@ -131,7 +140,7 @@ rules! {
         "addresses belong to another account here",
         "change one of the two";
     PASSWORD_UNFIT "password-unfit" Kept:
-        "accounts have no password that can be checked",
+        "accounts have no password that can be checked, or one at a cost of bcrypt's above 14",
         "they set one by mail: POST /password/reset-request";
     MEMBER_UNKNOWN "member-without-account" Kept:
         "members of groups have no account here, and so cannot log in",

@@ -7,7 +7,7 @@ use crate::{
     clock::Clock,
     error::{Error, Result},
     secret::Keyring,
-    store::{self, Db, Tx, backup::Scope, sql::Taker},
+    store::{self, Conn, Db, Tx, backup::Scope, sql::Taker},
 };
 
 use super::tables::{Cell, TABLES, Table};
@@ -43,8 +43,8 @@ impl Moved {
 
 /// Copies everything that is in the database `from` into `to`, which must be empty; its schema is made if it is
 /// not there. The installation's keys stay what they are, and must be those of `from`. No process may have
-/// either database open: for SQLite the caller holds their locks, on PostgreSQL it is looked for here.
-/// All is copied or nothing.
+/// either database open: for SQLite the caller holds their locks, on PostgreSQL it is looked for here, before and, by
+/// what was written meanwhile, just before the commit. All is copied or nothing.
 pub async fn copy(
     from: &str,
     to: &str,
@@ -98,10 +98,8 @@ async fn copy_into(source: &Db, target: &Db, told: &mut (dyn FnMut(Step) + Send)
             "its adoption is not done yet; run `things adopt` to its end first",
         ));
     }
-    let mut rows = 0;
-    for table in TABLES {
-        rows += store::backup::count(&mut conn, table, Scope::Everything).await?;
-    }
+    let copied = state(&mut conn).await?;
+    let rows = copied.rows;
     let mut tables = Vec::new();
     let mut rows_done = 0;
     for table in TABLES {
@@ -122,8 +120,32 @@ async fn copy_into(source: &Db, target: &Db, told: &mut (dyn FnMut(Step) + Send)
     if rows_done != rows {
         return Err(Error::internal("the snapshot has other rows than it had when they were counted"));
     }
+    drop(conn);
+    // Whatever starts the program again may have done so: what it wrote would be missing.
+    if state(&mut source.read().await?).await? != copied {
+        return Err(Error::invalid(
+            "from",
+            "was changed while it was copied: this program was started on it again; stop every `things serve`, and \
+             what starts it by itself, and run this once more",
+        ));
+    }
     tx.commit_raw().await?;
     Ok(Moved { tables })
+}
+
+/// What nearly every change shows in: log-ins, for one, have no entry in the journal.
+#[derive(PartialEq, Eq)]
+struct State {
+    newest_entry: i64,
+    rows: u64,
+}
+
+async fn state(conn: &mut Conn) -> Result<State> {
+    let mut rows = 0;
+    for table in TABLES {
+        rows += store::backup::count(conn, table, Scope::Everything).await?;
+    }
+    Ok(State { newest_entry: store::backup::newest_entry(conn).await?, rows })
 }
 
 async fn refuse_others(url: &str, which: &'static str) -> Result<()> {

@@ -98,6 +98,13 @@ impl ProfileConfig {
         }
     }
 
+    /// What [`ProfileConfig::new`] would refuse, in one line.
+    pub(crate) fn faults(object: JsonObject) -> Option<String> {
+        let errors = Self::new(object).err()?;
+        let all: Vec<_> = errors.iter().map(|error| format!("{} {}", error.path(), error.message)).collect();
+        Some(all.join("; "))
+    }
+
     /// As it was stored, by whomever: older records lack the flags, which meant that all are set.
     pub(crate) fn stored(object: JsonObject) -> Self {
         Self::with_flags(object.members())

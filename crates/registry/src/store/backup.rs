@@ -374,6 +374,11 @@ pub(crate) async fn offender(conn: &mut Conn, rule: &Whole) -> Result<Option<(Uu
     sql.fetch_one(conn).await
 }
 
+/// The number of the journal's newest entry; 0 where there is none.
+pub(crate) async fn newest_entry(conn: &mut Conn) -> Result<i64> {
+    on!(conn, conn => sqlx::query_scalar("SELECT COALESCE(max(id), 0) FROM journal").fetch_one(conn))
+}
+
 /// When the program last began a backup by itself.
 pub(crate) async fn last_scheduled(conn: &mut Conn) -> Result<Option<Timestamp>> {
     on!(conn, conn => sqlx::query_scalar(

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, BufRead, BufWriter, IsTerminal, Write},
+    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
 };
 
@@ -42,7 +43,10 @@ pub(super) fn command() -> Command {
                 .long("users-from")
                 .value_name("URL")
                 .action(ArgAction::Append)
-                .help("Take accounts and organisations over from Mainflux's Users or Auth; give it twice for both"),
+                .help(
+                    "Take accounts and organisations over from Mainflux's Users or Auth; give it twice for both. Passwords \
+                     can be in ~/.pgpass",
+                ),
         )
         .arg(flag("dry-run", "Only look; change nothing"))
         .arg(flag("index-only", "Stop after phase A, before the keys are replaced"))
@@ -52,7 +56,7 @@ pub(super) fn command() -> Command {
                 .long("report")
                 .value_name("FILE")
                 .value_parser(clap::value_parser!(PathBuf))
-                .help("Write each row that breaks a rule into this file, as a line of JSON"),
+                .help("Write each row that breaks a rule into this file, as a line of JSON; one that exists is overwritten"),
         )
 }
 
@@ -141,7 +145,7 @@ async fn run(
         let look = look.map_err(failed("look at the database"))?;
         print(&told(&url, &look, people.is_some()))?;
         rows.close()?;
-        print(&rows.told(&look))?;
+        print(&rows.told())?;
         let refused = look.count(Fate::Refused);
         if refused > 0 {
             return Err(Failure::Failed(format!(
@@ -165,16 +169,14 @@ async fn run(
             Stage::Finished => "it is done",
         };
         print(&format!("The adoption of {url} ({source}) has begun before: {where_it_is}.\n"))?;
-        if let Some(people) = people {
-            let refused = adoption.look_at_people(people, &mut |offence| rows.note(offence)).await;
-            let refused = refused.map_err(failed("look at the accounts"))?;
-            rows.close()?;
-            print(&rows.listed())?;
-            if refused > 0 {
-                return Err(Failure::Failed(format!(
-                    "{refused} accounts have to be put right first; see those marked `refused`"
-                )));
-            }
+        let refused = adoption.look_again(people, &mut |offence| rows.note(offence)).await;
+        let refused = refused.map_err(failed("look at the database"))?;
+        rows.close()?;
+        print(&rows.told())?;
+        if refused > 0 {
+            return Err(Failure::Failed(format!(
+                "this run changed nothing: {refused} rows have to be put right first; see those marked `refused`"
+            )));
         }
         if asked.dry_run {
             return print("Nothing was changed: this was a dry run.\n");
@@ -182,7 +184,7 @@ async fn run(
         adoption.use_keys(setup::keyring(config, false)?);
         adoption.prepare().await.map_err(failed("make the tables"))?;
     }
-    phases(config, asked, people, adoption, stage).await
+    phases(config, asked, people, adoption, stage, rows).await
 }
 
 async fn phases(
@@ -191,6 +193,7 @@ async fn phases(
     people: Option<&People>,
     adoption: &Adoption,
     stage: Stage,
+    rows: Rows,
 ) -> Result<(), Failure> {
     let mut progress = Progress::new("indexing keys");
     let indexed = adoption.index(&mut |at| progress.at(at)).await.map_err(failed("index the keys"))?;
@@ -200,8 +203,8 @@ async fn phases(
     if let Some(people) = people {
         let taken = adoption.take_people(people).await.map_err(failed("take the accounts over"))?;
         print(&format!(
-            "Taken over: {} accounts and {} organisations; {} ownerships of groups were added.\n",
-            taken.users, taken.orgs, taken.owned
+            "Taken over: {} accounts and {} organisations with {} memberships; {} ownerships of groups were added.\n",
+            taken.users, taken.orgs, taken.members, taken.owned
         ))?;
     }
     if asked.index_only {
@@ -223,10 +226,11 @@ async fn phases(
     {
         return print("The keys are as they were. Run `things adopt` again to go on.\n");
     }
+    look_before_replacing(adoption, rows.anew()).await?;
     let mut progress = Progress::new("replacing keys");
     let changed =
         adoption.replace_keys(&mut |at| progress.at(at)).await.map_err(failed("replace the keys"))?;
-    progress.done("Phase B is done: no key is in the clear any more.");
+    progress.done("Phase B is done: no key is in the clear in the tables any more.");
     if changed > 0 {
         print(&format!(
             "Mainflux had changed {changed} credentials since phase A; they are as it left them.\n"
@@ -235,10 +239,33 @@ async fn phases(
     audit(config).await?;
     print(&format!(
         "\nThis database is a Things installation now. Its keys are in {}: keep a copy apart from the database's \
-         backups.\nNext: `things serve --database-url {}` (or the option database_url).\n",
+         backups.\nBackups from before, and what PostgreSQL has not cleared away yet, still have keys in the clear: docs/adopt.md, \
+         step 9.\nNext: `things serve --database-url {}` (or the option database_url).\n",
         setup::key_place(config),
         config.shown_database_url()
     ))
+}
+
+/// Looks at what Mainflux has written since the first look: phase A took its time, and so did the person who was asked.
+async fn look_before_replacing(adoption: &Adoption, mut rows: Rows) -> Result<(), Failure> {
+    let refused = adoption
+        .look_again(None, &mut |offence| {
+            // Of the others enough was said.
+            if offence.rule.fate == Fate::Refused {
+                rows.note(offence);
+            }
+        })
+        .await
+        .map_err(failed("look at the database"))?;
+    rows.close()?;
+    if refused > 0 {
+        print(&rows.told())?;
+        return Err(Failure::Failed(format!(
+            "phase B was not begun: {refused} rows have been written meanwhile that have to be put right first; see \
+             those marked `refused`"
+        )));
+    }
+    adoption.mend().await.map_err(failed("mend the rows"))
 }
 
 /// What `things doctor` will say of the rows.
@@ -289,7 +316,9 @@ impl Rows {
         let file = match &asked.report {
             None => None,
             Some(path) => {
-                let file = fs::File::create(path);
+                // Names of things are nobody else's business.
+                let file =
+                    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
                 let file = file.map_err(|error| Failure::to(&format!("write {}", path.display()), &error))?;
                 Some((path.clone(), BufWriter::new(file)))
             }
@@ -323,14 +352,15 @@ impl Rows {
         }
     }
 
-    fn told(&self, look: &Look) -> String {
-        if look.offences.is_empty() {
-            return "No row breaks a rule.\n".to_owned();
-        }
-        self.listed()
+    /// The same without any, to be written into the same file.
+    fn anew(self) -> Self {
+        Self { shown: BTreeMap::new(), counts: BTreeMap::new(), file: self.file, error: None }
     }
 
-    fn listed(&self) -> String {
+    fn told(&self) -> String {
+        if self.counts.is_empty() {
+            return "No row breaks a rule.\n".to_owned();
+        }
         let mut all: Vec<_> = self.counts.values().collect();
         all.sort_by_key(|(rule, _)| (std::cmp::Reverse(rule.fate), rule.code));
         let mut text = String::new();

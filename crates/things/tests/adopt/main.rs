@@ -7,8 +7,10 @@
     reason = "a test ends where it cannot go on"
 )]
 
+mod again;
 #[path = "../../../registry/tests/support/mod.rs"]
 mod databases;
+mod kept;
 mod killed;
 mod people;
 mod refused;

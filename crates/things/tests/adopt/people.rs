@@ -8,14 +8,16 @@ use crate::{
         Database,
         mainflux::{self, Version},
     },
-    dump, open, possible, run,
+    dump,
+    kept::logged_in,
+    open, possible, run,
 };
 
-const PASSWORD: &str = "what they had in Mainflux";
+pub(crate) const PASSWORD: &str = "what they had in Mainflux";
 /// bcrypt's of the password above, at the least cost.
-const HASH: &str = "$2a$04$abcdefghijklmnopqrstuug6JqkwS..IpCKBXnW8gOWV9BcuZsA1y";
+pub(crate) const HASH: &str = "$2a$04$abcdefghijklmnopqrstuug6JqkwS..IpCKBXnW8gOWV9BcuZsA1y";
 
-fn everybody<'a>(users: &'a Database, auth: &'a Database) -> [&'a str; 5] {
+pub(crate) fn everybody<'a>(users: &'a Database, auth: &'a Database) -> [&'a str; 5] {
     ["--yes", "--users-from", users.url(), "--users-from", auth.url()]
 }
 
@@ -35,7 +37,10 @@ async fn people_come_along_with_their_passwords_and_memberships() {
     let dir = tempfile::tempdir().unwrap();
     let (code, told, errors) = run(&mut adopt(dir.path(), &database, &everybody(&users, &auth)));
     assert_eq!(code, Some(0), "{told}{errors}");
-    assert!(told.contains("Taken over: 5 accounts and 2 organisations; 1 ownerships"), "{told}");
+    assert!(
+        told.contains("Taken over: 5 accounts and 2 organisations with 3 memberships; 1 ownerships"),
+        "{told}"
+    );
     for rule in ["group-gets-owner", "member-outside-org", "org-member-without-account"] {
         assert!(told.contains(rule), "{rule}: {told}");
     }
@@ -100,6 +105,63 @@ async fn people_may_come_later_and_once_is_enough() {
     }
     assert_eq!(database.text("SELECT string_agg(name, ',' ORDER BY name) FROM orgs").await, "Org 0,Org 1");
     assert_eq!(database.number("SELECT count(*) FROM org_memberships").await, 3);
+}
+
+#[tokio::test]
+async fn who_was_removed_here_stays_so_and_every_membership_is_in_the_journal() {
+    if !possible() {
+        return;
+    }
+    let database = mainflux::things(Version::Things10, 10).await;
+    let (users, auth) = mainflux::people(HASH).await;
+    let dir = tempfile::tempdir().unwrap();
+    let people = &everybody(&users, &auth)[1..];
+    let adopted = async |arguments: &[&str]| {
+        let (code, told, errors) = run(&mut adopt(dir.path(), &database, arguments));
+        assert_eq!(code, Some(0), "{told}{errors}");
+        told
+    };
+    adopted(&[&["--yes", "--index-only"][..], people].concat()).await;
+    let id = async |of: &str| database.text(format!("SELECT md5('{of}')::uuid::text")).await;
+    let registry = open(dir.path(), &database).await.unwrap();
+    let root = logged_in(&registry, "person4@example.com", PASSWORD).await;
+    let (here, gone) = (id("org 0").await.parse().unwrap(), id("org 1").await.parse().unwrap());
+    let removed = id("user 2").await.parse().unwrap();
+    registry.remove_org_members(&root, here, &[removed]).await.unwrap();
+    registry.delete_orgs(&root, &[gone]).await.unwrap();
+    registry.close().await;
+    // Meanwhile somebody comes to Mainflux, and somebody who is here already joins an organisation there.
+    users
+        .execute(format!(
+            "INSERT INTO users VALUES (md5('user 7')::uuid, 'person7@example.com', '{HASH}', NULL, 'enabled')"
+        ))
+        .await;
+    auth.execute(
+        "INSERT INTO org_memberships SELECT md5('user ' || n)::uuid, md5('org 0')::uuid, 'editor', now(), now() FROM unnest(ARRAY[3, 7]) n",
+    )
+    .await;
+    for (accounts, members) in [(1, 2), (0, 0)] {
+        let told = adopted(&[&["--yes"][..], people].concat()).await;
+        let wanted =
+            format!("Taken over: {accounts} accounts and 0 organisations with {members} memberships");
+        assert!(told.contains(&wanted), "{told}");
+    }
+    let members = "SELECT u.email || ' ' || m.role FROM org_memberships m JOIN users u ON u.id = m.member_id ORDER BY 1";
+    assert_eq!(
+        database.texts(members).await,
+        ["person0@example.com owner", "person3@example.com editor", "person7@example.com editor"]
+    );
+    assert_eq!(database.text("SELECT string_agg(name, ',') FROM orgs").await, "Org 0");
+    let noted = "SELECT subject_id::text || ' ' || (changes->'role'->>'after') FROM journal \
+                 WHERE action = 'member.adopted' AND org_id = md5('org 0')::uuid AND actor_kind = 'system' ORDER BY id";
+    let mut noted = database.texts(noted).await;
+    noted.sort();
+    let mut wanted = Vec::new();
+    for (number, role) in [(0, "owner"), (2, "viewer"), (3, "editor"), (7, "editor")] {
+        wanted.push(format!("{} {role}", id(&format!("user {number}")).await));
+    }
+    wanted.sort();
+    assert_eq!(noted, wanted);
 }
 
 #[tokio::test]

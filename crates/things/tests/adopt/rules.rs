@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// Rule, what becomes of it, a row that breaks it, and how it comes to; `$N` is thing number N.
-type Case = (&'static str, &'static str, &'static str, &'static str);
+pub(crate) type Case = (&'static str, &'static str, &'static str, &'static str);
 
-const THINGS: [Case; 20] = [
+pub(crate) const THINGS: [Case; 24] = [
     ("key-empty", "mended", "$1", "UPDATE things SET key = '' WHERE id = $1"),
     (
         "external-key-empty",
@@ -37,6 +37,30 @@ const THINGS: [Case; 20] = [
     ("key-unusual", "kept", "$7", "UPDATE things SET key = 'short' WHERE id = $7"),
     ("key-unusual", "kept", "$8", "UPDATE things SET key = repeat('long', 200) WHERE id = $8"),
     ("external-key-unusual", "kept", "$9", "UPDATE things SET external_key = 'x1' WHERE id = $9"),
+    (
+        "external-key-unusual",
+        "kept",
+        "$18",
+        "UPDATE things SET external_key = repeat('SN', 400) WHERE id = $18",
+    ),
+    (
+        "description-untidy",
+        "mended",
+        "md5('group 0')::uuid",
+        "UPDATE groups SET description = E' two\nlines ' WHERE id = md5('group 0')::uuid",
+    ),
+    (
+        "config-unfit",
+        "refused",
+        "md5('profile 3')::uuid",
+        "UPDATE profiles SET config = '{\"topics\": [], \"write_enabled\": 1}' WHERE id = md5('profile 3')::uuid",
+    ),
+    (
+        "time-missing",
+        "mended",
+        "md5('group 4')::uuid",
+        "UPDATE groups SET created_at = '0001-01-01Z' WHERE id = md5('group 4')::uuid",
+    ),
     ("type-unknown", "kept", "$10", "UPDATE things SET type = '' WHERE id = $10"),
     (
         "group-without-owner",
@@ -79,7 +103,7 @@ const THINGS: [Case; 20] = [
     ("key-looks-ours", "refused", "$17", "UPDATE things SET key = 'thk_and-nothing-of-ours' WHERE id = $17"),
 ];
 
-const INVITES: [Case; 5] = [
+pub(crate) const INVITES: [Case; 6] = [
     (
         "invite-sleeps",
         "mended",
@@ -95,7 +119,13 @@ const INVITES: [Case; 5] = [
     ),
     (
         "invite-unknown",
-        "kept",
+        "mended",
+        "md5('i4')::uuid",
+        "INSERT INTO group_invites VALUES (md5('i4')::uuid, md5('user 4')::uuid, md5('user 0')::uuid, md5('group 0')::uuid, 'owner', now(), now())",
+    ),
+    (
+        "invite-unknown",
+        "mended",
         "md5('i3')::uuid",
         "INSERT INTO group_invites VALUES (md5('i3')::uuid, md5('user 6')::uuid, md5('user 0')::uuid, md5('group 0')::uuid, 'viewer', now(), now(), 'lost')",
     ),
@@ -116,13 +146,13 @@ const INVITES: [Case; 5] = [
 ];
 
 /// With the ids of things in the place of their numbers, the highest first: `$1` is in `$10`.
-fn sql(text: &str) -> String {
+pub(crate) fn sql(text: &str) -> String {
     (1..=20).rev().fold(text.to_owned(), |text, number| {
         text.replace(&format!("${number}"), &format!("md5('thing {number}')::uuid"))
     })
 }
 
-async fn broken(version: Version, cases: &[Case], fates: &[&str]) -> Database {
+pub(crate) async fn broken(version: Version, cases: &[Case], fates: &[&str]) -> Database {
     let database = mainflux::things(version, 20).await;
     for (_, _, _, change) in cases.iter().filter(|(_, fate, ..)| fates.contains(fate)) {
         database.execute(sql(change)).await;
@@ -131,7 +161,7 @@ async fn broken(version: Version, cases: &[Case], fates: &[&str]) -> Database {
 }
 
 /// Rule and row of each line of the report, with what becomes of it.
-fn report(path: &std::path::Path) -> BTreeMap<(String, String), String> {
+pub(crate) fn report(path: &std::path::Path) -> BTreeMap<(String, String), String> {
     let text = std::fs::read_to_string(path).unwrap();
     let text_of = |line: &serde_json::Value, name: &str| line[name].as_str().unwrap().to_owned();
     text.lines()
@@ -166,6 +196,8 @@ async fn every_row_that_breaks_a_rule_is_told_of_and_what_cannot_be_mended_is_re
             assert_eq!(found.map(|(_, fate)| fate.as_str()), Some(*fate), "{rule} {id}: {report:#?}");
             assert!(told.contains(rule) && told.contains(&id), "{rule}: {told}");
         }
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
         // Nothing secret is in it.
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(!text.contains("short\"") && !text.contains("thk_and"), "{text}");
@@ -196,6 +228,10 @@ async fn what_can_be_is_mended_and_the_rest_is_kept() {
         ),
         ("times", "SELECT count(*) FROM groups WHERE created_at IS NULL OR updated_at IS NULL"),
         ("external keys", "SELECT count(*) FROM things WHERE external_key = ''"),
+        (
+            "descriptions",
+            "SELECT count(*) FROM groups WHERE description = E' two\nlines ' OR created_at < '1970-01-01Z'",
+        ),
         ("keys", "SELECT count(*) FROM things WHERE key NOT LIKE 'h1.%'"),
         ("orgs", "SELECT count(*) FROM groups WHERE org_id NOT IN (SELECT id FROM orgs)"),
     ] {
@@ -207,6 +243,12 @@ async fn what_can_be_is_mended_and_the_rest_is_kept() {
             .await,
         2
     );
+    assert_eq!(
+        database.text("SELECT description::text FROM groups WHERE id = md5('group 0')::uuid").await,
+        "two lines"
+    );
+    let told = "SELECT changes->'description'->>'before' FROM journal WHERE action = 'group.updated'";
+    assert_eq!(database.texts(told).await, [" two\nlines "]);
     let registry = open(dir.path(), &database).await.unwrap();
     let thing = async |number: usize| Some(database.text(format!("SELECT {}::text", id(number))).await);
     assert_eq!(named(&registry, Internal, "short").await, thing(7).await);
@@ -219,10 +261,10 @@ async fn what_can_be_is_mended_and_the_rest_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let (code, told, errors) = run(&mut adopt(dir.path(), &database, &["--yes"]));
     assert_eq!(code, Some(0), "{told}{errors}");
-    assert_eq!(
-        database.text("SELECT state::text FROM group_invites WHERE id = md5('i1')::uuid").await,
-        "revoked"
-    );
+    for invite in ["i1", "i3", "i4"] {
+        let state = format!("SELECT state::text FROM group_invites WHERE id = md5('{invite}')::uuid");
+        assert_eq!(database.text(state).await, "revoked", "{invite}");
+    }
     assert_eq!(database.number("SELECT count(*) FROM dormant_group_invites").await, 0);
     assert_eq!(database.number("SELECT count(*) FROM group_invites WHERE expires_at IS NULL").await, 0);
 }

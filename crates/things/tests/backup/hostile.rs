@@ -200,9 +200,10 @@ fn row_by_row(text: &str) -> Vec<Case> {
         json!(foreign),
         "another pepper",
     );
-    edit("a short external key", "things", "external_key", json!("x"), "5 to 512 bytes");
+    edit("an empty external key", "things", "external_key", json!(""), "1 to 4096 bytes");
+    edit("NUL in an external key", "things", "external_key", json!("a\0b"), "U+0000");
     edit("bytes that are none", "thing_key_material", "sealed", json!("!!"), "base64url");
-    edit("sealed bytes that are too few", "thing_key_material", "sealed", json!("AAAA"), "40 to 552 bytes");
+    edit("sealed bytes that are too few", "thing_key_material", "sealed", json!("AAAA"), "40 to 4136 bytes");
     edit(
         "a credential of an unknown kind",
         "credential_index",

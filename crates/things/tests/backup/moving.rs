@@ -125,6 +125,48 @@ async fn what_is_not_an_installation_or_not_its_keys_is_not_moved() {
 }
 
 #[tokio::test]
+async fn what_is_changed_while_it_is_copied_is_not_moved() {
+    for engine in engines() {
+        let source = databases::registry(engine, Clock::system()).await;
+        source.registry.close().await;
+        let target = databases::empty(engine).await;
+        let nil = source.database.literal(sqlx::types::Uuid::nil());
+        for written in [
+            format!(
+                "INSERT INTO journal (at, actor_kind, via, action, subject_kind, subject_id, request_id) \
+                 SELECT created_at, 'system', 'system', 'platform.tested', 'platform', {nil}, 'test' FROM installation"
+            ),
+            format!(
+                "INSERT INTO users (id, email, status, created_at, updated_at) \
+                 SELECT {nil}, 'late@example.com', 'enabled', created_at, created_at FROM installation"
+            ),
+        ] {
+            let mut wrote = false;
+            let moved =
+                backup::copy(source.database.url(), target.url(), &databases::keyring(), &mut |step| {
+                    if step.table == "things" && !std::mem::replace(&mut wrote, true) {
+                        elsewhere(source.database.execute(written.as_str()));
+                    }
+                })
+                .await;
+            let error = moved.unwrap_err().to_string();
+            assert!(error.contains("from: was changed while it was copied"), "{engine:?}: {error}");
+        }
+        let done = moved(&source.database, &target).await.unwrap();
+        assert!(done.tables.contains(&("users", 1)), "{done:?}");
+    }
+}
+
+/// On another thread, as another process would do it.
+fn elsewhere(work: impl Future<Output = ()> + Send) {
+    let work = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(work);
+    };
+    std::thread::scope(|scope| scope.spawn(work).join().unwrap());
+}
+
+#[tokio::test]
 async fn the_command_moves_what_nobody_serves() {
     for engine in engines() {
         let mut scene = Scene::on(Engine::Sqlite).await;

@@ -231,7 +231,7 @@ pub(crate) const TABLES: &[Table] = &[
             id("invitee_id").or_null(),
             id("inviter_id"),
             id("group_id"),
-            text("invitee_role", rules::granted_role),
+            text("invitee_role", rules::former_role),
             time("created_at").or_null(),
             time("expires_at").or_null(),
             text("state", rules::settled),

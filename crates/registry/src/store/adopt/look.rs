@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{postgres, shape::Plan};
+use super::postgres;
 use crate::{
     adopt::rules::{self, Rule},
     error::Result,
@@ -20,6 +20,30 @@ enum Needs {
     ExternalKeys,
     Types,
     Invites,
+    /// Invites as Mainflux has them: none to organisations.
+    OnlyGroupInvites,
+    OrgInvites,
+}
+
+/// What not every database has, and one that is adopted has from some moment on.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub(crate) struct Has {
+    external_keys: bool,
+    types: bool,
+    group_invites: bool,
+    org_invites: bool,
+}
+
+/// Asks the catalogue.
+pub(crate) async fn has(conn: &mut Conn) -> Result<Has> {
+    sqlx::query_as(
+        "SELECT bool_or(attname = 'external_key') AS external_keys, bool_or(attname = 'type') AS types, \
+         to_regclass('group_invites') IS NOT NULL AS group_invites, to_regclass('org_invites') IS NOT NULL AS org_invites \
+         FROM pg_attribute WHERE attrelid = to_regclass('things') AND attnum > 0 AND NOT attisdropped",
+    )
+    .fetch_one(postgres(conn)?)
+    .await
+    .map_err(translate)
 }
 
 /// A rule that a query can answer: it selects the id of each row that breaks it, and what it is about.
@@ -103,15 +127,15 @@ const QUESTIONS: &[Question] = &[
         &rules::TIME_MISSING,
         "groups",
         Needs::Nothing,
-        "SELECT id::text, CASE WHEN created_at IS NULL THEN 'created_at' ELSE 'updated_at' END FROM groups \
-         WHERE created_at IS NULL OR updated_at IS NULL ORDER BY id",
+        "SELECT id::text, CASE WHEN created_at IS NULL OR created_at < to_timestamp(0) THEN 'created_at' ELSE 'updated_at' END FROM groups \
+         WHERE created_at IS NULL OR updated_at IS NULL OR LEAST(created_at, updated_at) < to_timestamp(0) ORDER BY id",
     ),
     (
         &rules::TIME_MISSING,
         "group_invites",
         Needs::Invites,
-        "SELECT id::text, CASE WHEN created_at IS NULL THEN 'created_at' ELSE 'expires_at' END FROM group_invites \
-         WHERE created_at IS NULL OR expires_at IS NULL ORDER BY id",
+        "SELECT id::text, CASE WHEN created_at IS NULL OR created_at < to_timestamp(0) THEN 'created_at' ELSE 'expires_at' END FROM group_invites \
+         WHERE created_at IS NULL OR expires_at IS NULL OR LEAST(created_at, expires_at) < to_timestamp(0) ORDER BY id",
     ),
     (
         &rules::TIME_INFINITE,
@@ -150,25 +174,35 @@ const QUESTIONS: &[Question] = &[
     (
         &rules::INVITE_SLEEPS,
         "group_invites",
-        Needs::Invites,
+        Needs::OnlyGroupInvites,
         "SELECT i.id::text, 'group ' || i.group_id FROM group_invites i WHERE i.state = 'pending' AND i.invitee_id IS NULL \
          OR EXISTS (SELECT 1 FROM dormant_group_invites d WHERE d.group_invite_id = i.id) ORDER BY i.id",
+    ),
+    // Those that were sent from here sleep on invites that are here.
+    (
+        &rules::INVITE_SLEEPS,
+        "group_invites",
+        Needs::OrgInvites,
+        "SELECT i.id::text, 'group ' || i.group_id FROM group_invites i WHERE i.state = 'pending' AND i.invitee_id IS NULL AND NOT EXISTS \
+         (SELECT 1 FROM dormant_group_invites d JOIN org_invites o ON o.id = d.org_invite_id WHERE d.group_invite_id = i.id) ORDER BY i.id",
     ),
 ];
 
 /// Asks everything that a query can answer.
 pub(crate) async fn ask(
     conn: &mut Conn,
-    plan: &Plan,
+    has: Has,
     tell: &mut (dyn FnMut(&'static Rule, &'static str, String, String) + Send),
 ) -> Result<()> {
     let conn = postgres(conn)?;
     for (rule, table, needs, sql) in QUESTIONS {
         let sensible = match needs {
             Needs::Nothing => true,
-            Needs::ExternalKeys => plan.has_external_keys,
-            Needs::Types => plan.has_types,
-            Needs::Invites => plan.has_invites,
+            Needs::ExternalKeys => has.external_keys,
+            Needs::Types => has.types,
+            Needs::Invites => has.group_invites,
+            Needs::OnlyGroupInvites => has.group_invites && !has.org_invites,
+            Needs::OrgInvites => has.org_invites,
         };
         if sensible {
             let found: Vec<(String, String)> =
@@ -182,7 +216,7 @@ pub(crate) async fn ask(
 }
 
 /// How many rows there are: groups, memberships, profiles, things, invites.
-pub(crate) async fn counts(conn: &mut Conn, plan: &Plan) -> Result<Vec<(&'static str, i64)>> {
+pub(crate) async fn counts(conn: &mut Conn, has: Has) -> Result<Vec<(&'static str, i64)>> {
     const COUNTS: [(&str, &str); 5] = [
         ("groups", "SELECT count(*) FROM groups"),
         ("group_memberships", "SELECT count(*) FROM group_memberships"),
@@ -193,7 +227,7 @@ pub(crate) async fn counts(conn: &mut Conn, plan: &Plan) -> Result<Vec<(&'static
     let conn = postgres(conn)?;
     let mut counts = Vec::new();
     for (table, sql) in COUNTS {
-        if table != "group_invites" || plan.has_invites {
+        if table != "group_invites" || has.group_invites {
             counts.push((table, count(conn, sql).await?));
         }
     }
@@ -228,6 +262,7 @@ pub(crate) struct NamedRow {
     pub(crate) id: Uuid,
     pub(crate) place: Uuid,
     pub(crate) name: String,
+    pub(crate) description: Option<String>,
     pub(crate) metadata: Option<String>,
     pub(crate) config: Option<String>,
 }
@@ -236,15 +271,15 @@ pub(crate) struct NamedRow {
 pub(crate) async fn page(conn: &mut Conn, table: Named, after: Option<Uuid>) -> Result<Vec<NamedRow>> {
     let sql = match table {
         Named::Groups => {
-            "SELECT id, org_id AS place, name, NULLIF(metadata::text, '{}') AS metadata, NULL AS config FROM groups \
+            "SELECT id, org_id AS place, name, description, NULLIF(metadata::text, '{}') AS metadata, NULL AS config FROM groups \
              WHERE id >= $1 AND id IS DISTINCT FROM $2 ORDER BY id LIMIT $3"
         }
         Named::Profiles => {
-            "SELECT id, group_id AS place, name, NULLIF(metadata::text, '{}') AS metadata, config::text AS config FROM profiles \
+            "SELECT id, group_id AS place, name, NULL AS description, NULLIF(metadata::text, '{}') AS metadata, config::text AS config FROM profiles \
              WHERE id >= $1 AND id IS DISTINCT FROM $2 ORDER BY id LIMIT $3"
         }
         Named::Things => {
-            "SELECT id, group_id AS place, name, NULLIF(metadata::text, '{}') AS metadata, NULL AS config FROM things \
+            "SELECT id, group_id AS place, name, NULL AS description, NULLIF(metadata::text, '{}') AS metadata, NULL AS config FROM things \
              WHERE id >= $1 AND id IS DISTINCT FROM $2 ORDER BY id LIMIT $3"
         }
     };

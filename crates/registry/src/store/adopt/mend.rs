@@ -9,7 +9,7 @@ use crate::{
     store::{Tx, conflict::translate},
 };
 
-/// Each changes only the rows that need it, so that it can be done any number of times. `$1` is the moment.
+/// Each changes only the rows that need it, so that it can be done any number of times.
 const MENDS: &[&str] = &[
     "UPDATE things SET metadata = '{}' WHERE metadata IS NULL OR metadata = 'null'::jsonb",
     "UPDATE profiles SET metadata = '{}' WHERE metadata IS NULL OR metadata = 'null'::jsonb",
@@ -18,8 +18,20 @@ const MENDS: &[&str] = &[
     "UPDATE things SET external_key = NULL WHERE external_key = ''",
     // Mainflux cannot read a group without one.
     "UPDATE groups SET description = '' WHERE description IS NULL",
+    // They count as revoked, or cannot be accepted.
+    "UPDATE group_invites SET state = 'revoked' WHERE state NOT IN ('pending', 'accepted', 'declined', 'revoked', 'expired') \
+     OR state = 'pending' AND invitee_role NOT IN ('viewer', 'editor', 'admin')",
 ];
 
+/// Mainflux's empty time is of the year 1; before 1970 nothing was made here.
+const EMPTY_TIMES: &[&str] = &[
+    "UPDATE groups SET created_at = NULL WHERE created_at < to_timestamp(0)",
+    "UPDATE groups SET updated_at = NULL WHERE updated_at < to_timestamp(0)",
+    "UPDATE group_invites SET created_at = NULL WHERE created_at < to_timestamp(0)",
+    "UPDATE group_invites SET expires_at = NULL WHERE expires_at < to_timestamp(0)",
+];
+
+/// The same with the moment as `$1`.
 const TIMED_MENDS: &[&str] = &[
     "UPDATE groups SET created_at = COALESCE(created_at, updated_at, $1), updated_at = COALESCE(updated_at, created_at, $1) \
      WHERE created_at IS NULL OR updated_at IS NULL",
@@ -39,6 +51,9 @@ const SLEEPERS: &[&str] = &[
 pub(crate) async fn rows(tx: &mut Tx) -> Result<()> {
     let now = tx.now();
     let conn = postgres(tx)?;
+    for sql in EMPTY_TIMES {
+        sqlx::query(*sql).execute(&mut *conn).await.map_err(translate)?;
+    }
     for sql in TIMED_MENDS {
         sqlx::query(*sql).bind(now).execute(&mut *conn).await.map_err(translate)?;
     }
@@ -94,4 +109,25 @@ pub(crate) async fn names(
         .fetch_all(postgres(tx)?)
         .await
         .map_err(translate)
+}
+
+/// A group that was described otherwise: where it is, its name, and both descriptions.
+pub(crate) type Described = (GroupId, OrgId, String, String, String);
+
+/// Changes descriptions of groups that are still described so.
+// tidy: no permit, because whoever runs the program owns the database.
+pub(crate) async fn descriptions(
+    tx: &mut Tx,
+    described: &[(Uuid, String, String)],
+) -> Result<Vec<Described>> {
+    sqlx::query_as(
+        "UPDATE groups g SET description = n.after FROM unnest($1::uuid[], $2::text[], $3::text[]) n(id, before, after) \
+         WHERE g.id = n.id AND g.description = n.before RETURNING g.id, g.org_id, g.name, n.before, n.after",
+    )
+    .bind(described.iter().map(|(id, ..)| *id).collect::<Vec<_>>())
+    .bind(described.iter().map(|(_, before, _)| before.as_str()).collect::<Vec<_>>())
+    .bind(described.iter().map(|(.., after)| after.as_str()).collect::<Vec<_>>())
+    .fetch_all(postgres(tx)?)
+    .await
+    .map_err(translate)
 }

@@ -133,6 +133,18 @@ pub(crate) async fn accounts(conn: &mut Conn) -> Result<Vec<Uuid>> {
     sqlx::query_scalar("SELECT id FROM users").fetch_all(conn).await.map_err(translate)
 }
 
+/// Who belongs to which organisation already, and as what, if our tables are there.
+pub(crate) async fn members(conn: &mut Conn) -> Result<Vec<(Uuid, Uuid, String)>> {
+    let conn = postgres(conn)?;
+    if !exists(conn, "access_tokens").await? {
+        return Ok(Vec::new());
+    }
+    sqlx::query_as("SELECT org_id, member_id, role::text FROM org_memberships")
+        .fetch_all(conn)
+        .await
+        .map_err(translate)
+}
+
 /// Accounts ready to be ours, in columns.
 #[derive(Default)]
 pub(crate) struct Users {
@@ -177,16 +189,16 @@ pub(crate) struct Orgs {
     pub(crate) updated: Vec<Option<Timestamp>>,
 }
 
-/// Adds organisations; one that was only called by its id gets its name. Tells which these are.
+/// Adds organisations; one that was only called by its id gets its name. Tells what each is called now.
 // tidy: no permit, because whoever runs the program owns the database.
 pub(crate) async fn add_orgs(tx: &mut Tx, orgs: &Orgs) -> Result<Vec<(OrgId, String)>> {
     let now = tx.now();
-    sqlx::query_as(
+    sqlx::query(
         "INSERT INTO orgs (id, name, description, metadata, created_at, updated_at) \
          SELECT n.id, n.name, n.description, n.metadata::jsonb, COALESCE(n.created, n.updated, $7), COALESCE(n.updated, n.created, $7) \
          FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[]) n(id, name, description, metadata, created, updated) \
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.description, metadata = excluded.metadata, \
-         created_at = excluded.created_at, updated_at = excluded.updated_at WHERE orgs.name = orgs.id::text RETURNING id, name",
+         created_at = excluded.created_at, updated_at = excluded.updated_at WHERE orgs.name = orgs.id::text",
     )
     .bind(&orgs.ids)
     .bind(&orgs.names)
@@ -195,43 +207,75 @@ pub(crate) async fn add_orgs(tx: &mut Tx, orgs: &Orgs) -> Result<Vec<(OrgId, Str
     .bind(&orgs.created)
     .bind(&orgs.updated)
     .bind(now)
-    .fetch_all(postgres(tx)?)
+    .execute(postgres(tx)?)
+    .await
+    .map_err(translate)?;
+    sqlx::query_as("SELECT id, name FROM orgs WHERE id = ANY($1) ORDER BY id")
+        .bind(&orgs.ids)
+        .fetch_all(postgres(tx)?)
+        .await
+        .map_err(translate)
+}
+
+/// Which of these organisations were taken over before, or deleted here.
+pub(crate) async fn taken_orgs(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    sqlx::query_scalar(
+        "SELECT DISTINCT subject_id FROM journal WHERE subject_id = ANY($1) AND action IN ('org.adopted', 'org.deleted')",
+    )
+    .bind(ids)
+    .fetch_all(postgres(conn)?)
     .await
     .map_err(translate)
 }
 
-/// Adds members of organisations, of those that have accounts, and then owners where there would be none.
+/// Who was taken over into an organisation before, or removed from it here: organisation and member.
+pub(crate) async fn settled_members(conn: &mut Conn) -> Result<Vec<(Uuid, Uuid)>> {
+    sqlx::query_as(
+        "SELECT DISTINCT org_id, subject_id FROM journal \
+         WHERE action IN ('member.adopted', 'member.removed') AND org_id IS NOT NULL AND group_id IS NULL",
+    )
+    .fetch_all(postgres(conn)?)
+    .await
+    .map_err(translate)
+}
+
+/// A membership that was added: organisation, member, role.
+pub(crate) type Joined = (OrgId, UserId, String);
+
+/// Adds members of organisations, of those that have accounts, and then owners where there would be none. Tells
+/// of each; of an owner possibly twice, and then last as an owner.
 // tidy: no permit, because whoever runs the program owns the database.
 pub(crate) async fn add_members(
     tx: &mut Tx,
     members: (&[Uuid], &[Uuid], &[String]),
     owners: (&[Uuid], &[Uuid]),
-) -> Result<()> {
+) -> Result<Vec<Joined>> {
     let conn = postgres(tx)?;
-    sqlx::query(
+    let mut added: Vec<Joined> = sqlx::query_as(
         "INSERT INTO org_memberships (org_id, member_id, role) \
          SELECT n.org, n.member, n.role FROM unnest($1::uuid[], $2::uuid[], $3::text[]) n(org, member, role) \
-         JOIN users u ON u.id = n.member JOIN orgs o ON o.id = n.org ON CONFLICT DO NOTHING",
+         JOIN users u ON u.id = n.member JOIN orgs o ON o.id = n.org ON CONFLICT DO NOTHING RETURNING org_id, member_id, role",
     )
     .bind(members.0)
     .bind(members.1)
     .bind(members.2)
-    .execute(&mut *conn)
+    .fetch_all(&mut *conn)
     .await
     .map_err(translate)?;
-    sqlx::query(
+    let owning: Vec<Joined> = sqlx::query_as(
         "INSERT INTO org_memberships (org_id, member_id, role) \
          SELECT n.org, n.owner, 'owner' FROM unnest($1::uuid[], $2::uuid[]) n(org, owner) \
          JOIN users u ON u.id = n.owner JOIN orgs o ON o.id = n.org \
          WHERE NOT EXISTS (SELECT 1 FROM org_memberships m WHERE m.org_id = n.org AND m.role = 'owner') \
-         ON CONFLICT (org_id, member_id) DO UPDATE SET role = 'owner'",
+         ON CONFLICT (org_id, member_id) DO UPDATE SET role = 'owner' RETURNING org_id, member_id, role",
     )
     .bind(owners.0)
     .bind(owners.1)
-    .execute(conn)
+    .fetch_all(conn)
     .await
-    .map(drop)
-    .map_err(translate)
+    .map_err(translate)?;
+    added.extend(owning);
+    Ok(added)
 }
 
 /// Makes an organisation's owners the owners of its groups that have none; tells of which.

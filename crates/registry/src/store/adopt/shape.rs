@@ -31,11 +31,9 @@ pub(crate) struct Plan {
     /// How many of our first migrations are then done.
     pub(crate) done: i64,
     /// Whether there are tables of invites.
-    pub(crate) has_invites: bool,
-    /// Whether there are external keys.
-    pub(crate) has_external_keys: bool,
+    has_invites: bool,
     /// Whether things have types.
-    pub(crate) has_types: bool,
+    has_types: bool,
 }
 
 /// One change of a table.
@@ -127,7 +125,6 @@ pub(crate) async fn recognise(conn: &mut Conn) -> Result<Plan> {
         steps: Vec::new(),
         done: 1,
         has_invites: has(INVITES[0]),
-        has_external_keys: found.columns.iter().any(|c| c.relation == "things" && c.name == "external_key"),
         has_types: false,
     };
     let mut wrong = Vec::new();
