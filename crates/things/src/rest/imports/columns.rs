@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use registry::{Error, FieldError, JsonObject, Result};
+use registry::{
+    Error, FieldError, JsonObject, Result,
+    json::{MAX_DEPTH, MAX_NAME_BYTES},
+};
 use serde_json::{Map, Value};
 
 /// The most columns.
@@ -71,6 +74,20 @@ pub(super) fn header<'c>(cells: impl Iterator<Item = &'c str>, renamed: &Renamed
         left.remove(given);
         let name = renamed.name(given);
         match column(name) {
+            Some(Column::Member(path, _)) if path.len() > MAX_DEPTH => {
+                refuse(format!(
+                    "`{}` leads deeper than the {MAX_DEPTH} levels that metadata may have; name fewer of them",
+                    shown(given)
+                ));
+                columns.push(Column::LeftOut);
+            }
+            Some(Column::Member(path, _)) if path.iter().any(|name| name.len() > MAX_NAME_BYTES) => {
+                refuse(format!(
+                    "`{}` has a member whose name is longer than {MAX_NAME_BYTES} bytes; shorten it",
+                    shown(given)
+                ));
+                columns.push(Column::LeftOut);
+            }
             Some(column) => {
                 if column != Column::LeftOut && !seen.insert(name.to_owned()) {
                     refuse(format!("two columns are `{name}`; leave one out with columns={given}:-"));
@@ -104,6 +121,12 @@ pub(super) fn header<'c>(cells: impl Iterator<Item = &'c str>, renamed: &Renamed
     if errors.is_empty() { Ok(columns) } else { Err(Error::Invalid(errors)) }
 }
 
+/// As much of a column's name as is told: it may be as long as a row.
+fn shown(name: &str) -> &str {
+    const MOST: usize = 100;
+    name.char_indices().nth(MOST).and_then(|(end, _)| name.get(..end)).unwrap_or(name)
+}
+
 fn column(name: &str) -> Option<Column> {
     Some(match name {
         "-" => Column::LeftOut,
@@ -125,7 +148,8 @@ fn column(name: &str) -> Option<Column> {
                 Some(_) => return None,
                 None => (path, Kind::Text),
             };
-            let names: Vec<String> = path.split('.').map(str::to_owned).collect();
+            // One more than there may be is enough to be refused; a header has room for half a million.
+            let names: Vec<String> = path.split('.').take(MAX_DEPTH + 1).map(str::to_owned).collect();
             if names.iter().any(String::is_empty) {
                 return None;
             }
@@ -206,6 +230,7 @@ fn value(kind: Kind, cell: &str) -> std::result::Result<Value, String> {
     }
 }
 
+/// Calls itself for each of the path's names, of which there are few: [`header`] sees to that.
 fn place(object: &mut Map<String, Value>, path: &[String], value: Value) -> Option<()> {
     let (name, rest) = path.split_first()?;
     if rest.is_empty() {
