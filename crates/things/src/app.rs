@@ -9,7 +9,7 @@ use crate::{
     backups::BackupState,
     health::Health,
     limits::{RateLimits, bodies::BodyRoom},
-    rest::{edge::RequestIds, imports},
+    rest::{edge::RequestIds, imports, unnamed::Senders},
     telemetry::Metrics,
 };
 
@@ -27,7 +27,9 @@ pub struct Parts {
     pub limits: RateLimits,
     /// How much of requests' bodies is held.
     pub(crate) bodies: BodyRoom,
-    /// Room for imports under way.
+    /// Whose files arrive.
+    pub(crate) senders: Senders,
+    /// Room for imports that are worked on.
     pub(crate) imports: Arc<Semaphore>,
     /// What is counted.
     pub metrics: Metrics,
@@ -102,6 +104,7 @@ impl App {
             options,
             limits,
             bodies: BodyRoom::default(),
+            senders: Senders::default(),
             imports: Arc::new(Semaphore::new(imports::AT_ONCE)),
             metrics,
             health: Health::default(),

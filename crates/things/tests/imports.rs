@@ -34,7 +34,10 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn new(engine: Engine) -> Self {
-        let server = start(engine).await;
+        Self::on(start(engine).await).await
+    }
+
+    pub(crate) async fn on(server: Running) -> Self {
         let root = server.root().await;
         let org = server.org(&root).await;
         let (group, profile) = place(&root, &org, "plant").await;
