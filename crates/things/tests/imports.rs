@@ -18,6 +18,8 @@ mod killed;
 mod meanwhile;
 #[path = "imports/round_trip.rs"]
 mod round_trip;
+#[path = "imports/taken.rs"]
+mod taken;
 
 use app::{Client, Engine, Reply, Running, Send, engines, start};
 use reqwest::Method;

@@ -60,7 +60,6 @@ pub(super) struct Batches {
     columns: Option<Vec<Column>>,
     cells: Cells,
     row: u64,
-    number: u64,
     over: bool,
 }
 
@@ -119,7 +118,6 @@ impl Batches {
             columns: None,
             cells: Cells::new(),
             row: 0,
-            number: 0,
             over: false,
         }
     }
@@ -172,8 +170,7 @@ impl Batches {
         if rows.is_empty() {
             return Ok(None);
         }
-        self.number += 1;
-        Ok(Some(Batch { number: self.number - 1, rows, digest: self.lines.digest() }))
+        Ok(Some(Batch { rows, digest: self.lines.digest() }))
     }
 }
 
