@@ -153,7 +153,7 @@ async fn import_things(
     let reading = Arc::new(Reading {
         format,
         renamed,
-        makes: options.upsert.is_none(),
+        upsert: options.upsert,
         has_profile: options.profile.is_some(),
         manner: format!("{format:?} {}", uri.query().unwrap_or_default()),
     });
