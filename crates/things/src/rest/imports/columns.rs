@@ -48,7 +48,7 @@ impl Renamed {
     pub(super) fn parse(text: &str) -> std::result::Result<Self, String> {
         let mut renamed = BTreeMap::new();
         for part in text.split(',').filter(|part| !part.trim().is_empty()) {
-            let Some((from, to)) = part.split_once(':') else {
+            let Some((from, to)) = pair(part) else {
                 return Err(format!("must be pairs such as Serial:external_key, and `{part}` is none"));
             };
             if renamed.insert(from.trim().to_owned(), to.trim().to_owned()).is_some() {
@@ -61,6 +61,20 @@ impl Renamed {
     /// What a field of a record is called.
     pub(super) fn name<'n>(&'n self, column: &'n str) -> &'n str {
         self.0.get(column).map_or(column, String::as_str)
+    }
+}
+
+/// Takes `from:to` apart. Columns may have colons in their names, and so has `to` if it is `metadata.<name>:<kind>`.
+fn pair(part: &str) -> Option<(&str, &str)> {
+    let (from, to) = part.rsplit_once(':')?;
+    match from.rsplit_once(':') {
+        Some((column, path))
+            if path.trim_start().starts_with("metadata.")
+                && matches!(to.trim(), "number" | "bool" | "json") =>
+        {
+            Some((column, part.get(column.len() + 1..)?))
+        }
+        _ => Some((from, to)),
     }
 }
 
@@ -90,15 +104,19 @@ pub(super) fn header<'c>(cells: impl Iterator<Item = &'c str>, renamed: &Renamed
             }
             Some(column) => {
                 if column != Column::LeftOut && !seen.insert(name.to_owned()) {
-                    refuse(format!("two columns are `{name}`; leave one out with columns={given}:-"));
+                    refuse(format!("two columns are `{name}`; rename one of them in the file, or remove it"));
                 }
                 columns.push(column);
             }
             None => {
-                refuse(format!(
-                    "`{given}` is not a known column; known are {KNOWN}. Say what it is with columns={given}:<field>, or \
-                     leave it out with columns={given}:-"
-                ));
+                let given = shown(given);
+                let advice = match given.contains(',') {
+                    true => "Rename it in the file: `columns` takes no names with commas".to_owned(),
+                    false => format!(
+                        "Say what it is with columns={given}:<field>, or leave it out with columns={given}:-"
+                    ),
+                };
+                refuse(format!("`{given}` is not a known column; known are {KNOWN}. {advice}"));
                 columns.push(Column::LeftOut);
             }
         }
@@ -239,4 +257,29 @@ fn place(object: &mut Map<String, Value>, path: &[String], value: Value) -> Opti
     }
     let inner = object.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()));
     place(inner.as_object_mut()?, rest, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_advised_about_a_column_works() {
+        for name in ["colour", "Serial:No", "metadata.a:date", "a:b:c", "metadata.a:number:x", ""] {
+            let told = header(["name", name].into_iter(), &Renamed::default()).unwrap_err().to_string();
+            let advice = format!("leave it out with columns={name}:-");
+            assert!(told.contains(&advice), "{told}");
+            for (to, column) in [
+                ("-", Column::LeftOut),
+                ("external_key", Column::ExternalKey),
+                ("metadata.n:number", Column::Member(vec!["n".to_owned()], Kind::Number)),
+            ] {
+                let renamed = Renamed::parse(&format!("{name}:{to}")).unwrap();
+                let columns = header(["name", name].into_iter(), &renamed).unwrap();
+                assert_eq!(columns, [Column::Name, column], "{name}");
+            }
+        }
+        let told = header(["name", "Serial, No"].into_iter(), &Renamed::default()).unwrap_err().to_string();
+        assert!(told.contains("Rename it in the file"), "{told}");
+    }
 }
