@@ -14,6 +14,8 @@ mod app;
 mod hostile;
 #[path = "imports/killed.rs"]
 mod killed;
+#[path = "imports/many.rs"]
+mod many;
 #[path = "imports/meanwhile.rs"]
 mod meanwhile;
 #[path = "imports/round_trip.rs"]
