@@ -202,7 +202,8 @@ impl Work {
     fn begin(self) -> Answer {
         let spool = Spool::new(&self.app)?;
         let (keys, rows) = (self.import.keys().clone(), self.scan.rows);
-        let (mut events, sending) = events::channel(spool, keys, rows, self.call.request_id());
+        let told = (self.call.request_id(), self.app.options.idle);
+        let (mut events, sending) = events::channel(spool, keys, rows, told);
         tokio::spawn(async move {
             let done = self.run(&mut events).await;
             events.end(done);

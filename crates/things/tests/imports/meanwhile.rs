@@ -8,7 +8,7 @@ use serde_json::Value;
 use things::{Options, serve::Limits};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::{
@@ -165,6 +165,38 @@ async fn so_many_files_are_worked_on_at_a_time() {
             end(&rest(response, String::new()).await, "done");
         }
         assert_eq!(counts(&events(&scene.import("", "name\na\n").await))[1], 1);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_waits_so_long_for_whoever_does_not_read_it() {
+    for engine in engines() {
+        let options =
+            Options { requests_per_second: None, idle: Duration::from_secs(1), ..Options::default() };
+        let scene = Scene::on(start_with(engine, options, Limits::default()).await).await;
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
+        let mut stream = socket.connect(scene.server.address).await.unwrap();
+        // All of them are rejected without a look at the database, and each is told of at length.
+        let rows = "x,no type,no id,no status\n".repeat(60_000);
+        let body = format!("name,type,id,status\n{rows}");
+        let head = format!(
+            "POST /groups/{}/import?profile_id={}&partial=true HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+             content-type: text/csv\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            scene.group,
+            scene.profile,
+            scene.root.token(),
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 1024];
+        stream.read_exact(&mut answer).await.unwrap();
+        // Done by then, though not read, and a while after that nobody waits for us any more.
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.contains("\"rejected\"") && !answer.contains("\"done\""), "{} bytes", answer.len());
     }
 }
 
