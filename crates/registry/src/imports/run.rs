@@ -3,7 +3,10 @@
 //! A thread of its own reads the file and makes keys, digests and sealed copies, a batch or two ahead of
 //! the database.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -27,6 +30,9 @@ use crate::{
 const AHEAD: usize = 2;
 /// More errors than this of an import that happens as a whole or not at all are not told.
 const MOST_ERRORS: usize = 1_000;
+
+/// How long a dry run may hold SQLite's one writer: others wait for it for five seconds, and then give up.
+const REHEARSAL: Duration = Duration::from_secs(3);
 
 /// A batch, read and ready to be written.
 struct Ready {
@@ -89,6 +95,7 @@ impl Registry {
             return Ok(counts);
         }
         let mut tx = self.begin_import_tx(call).await?;
+        let begun = Instant::now();
         let place = Place::open(&mut tx, call, import.options.group, profiles).await?;
         let mut told = Vec::new();
         while let Some(Ready { rows, content }) = ready {
@@ -120,6 +127,16 @@ impl Registry {
             tell(&rows, &outcomes, report)?;
             report.progress(counts.rows_done);
             ready = feed.recv().await.transpose()?;
+            let alone = call.dry_run.is_some() && !tx.is_postgres();
+            if alone && ready.is_some() && begun.elapsed() > REHEARSAL {
+                let told = format!(
+                    "keeps all other changes waiting on SQLite, and so ends after {} seconds, in which it came to row {}; \
+                     try the file in parts",
+                    REHEARSAL.as_secs(),
+                    counts.rows_done
+                );
+                return Err(Error::invalid("dry_run", told));
+            }
         }
         journal::commit(self, tx, call, Vec::new(), ()).await?;
         report.settled()?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use registry::{Call, MemberRef, NewMember, Role, UserId};
 use reqwest::{Method, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 use things::{Options, serve::Limits};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     Scene,
-    app::{Client, engines, start_with},
+    app::{Client, Engine, engines, start_with},
     counts, end, events, import, of, place,
 };
 
@@ -197,6 +197,31 @@ async fn an_answer_waits_so_long_for_whoever_does_not_read_it() {
         stream.read_to_end(&mut answer).await.unwrap();
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.contains("\"rejected\"") && !answer.contains("\"done\""), "{} bytes", answer.len());
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_does_not_keep_others_from_their_changes() {
+    for engine in engines() {
+        let scene = Scene::new(engine).await;
+        let made = events(&scene.import("", "name\nthere\n").await);
+        let rotate = format!("/things/{}/key/rotate", of(&made, "created")[0]["id"].as_str().unwrap());
+        // Enough for more than the five seconds for which others wait.
+        let rows = if engine == Engine::Sqlite { 100_000 } else { MANY };
+        let file = names(0, rows);
+        let (told, rotated) = tokio::join!(scene.import("partial=true&dry_run=true", &file), async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            scene.root.post(&rotate, &json!({})).await
+        });
+        rotated.expect(201);
+        match engine {
+            Engine::Sqlite => {
+                let told = told.expect(400)["errors"]["dry_run"].clone();
+                assert!(told.as_str().unwrap().ends_with("try the file in parts"), "{told}");
+            }
+            Engine::Postgres => assert_eq!(told.expect(200)["import"]["created"], rows),
+        }
+        assert_eq!(total(&scene).await, 1);
     }
 }
 
