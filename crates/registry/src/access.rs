@@ -254,6 +254,28 @@ pub(crate) async fn permit_all<A: Action, T: Target>(
     Ok(permits)
 }
 
+/// Those of `targets` that the caller may do `A` to, whatever becomes of the others; in ascending order of id.
+pub(crate) async fn permit_some<A: Action, T: Target>(
+    conn: &mut Conn,
+    call: &Call,
+    targets: &[T],
+) -> Result<Vec<Permit<A, T>>> {
+    let user = call.user()?;
+    if A::WRITES && !user.can_write() {
+        return Ok(Vec::new());
+    }
+    let mut permits: Vec<Permit<A, T>> = T::locate(conn, targets, user.id)
+        .await?
+        .into_iter()
+        .filter_map(|Located { target, home, facts }| {
+            let (role, via) = strongest(user, target.place(home), &facts)?;
+            (role >= A::NEEDS).then_some(Permit { target, home, role, via, action: PhantomData })
+        })
+        .collect();
+    permits.sort_unstable_by_key(Permit::target);
+    Ok(permits)
+}
+
 /// What a service that the installation trusts may do, on nobody's behalf: whatever an admin may, to
 /// each of `targets`. Otherwise as [`permit_all`]. For `crate::services` alone.
 pub(crate) async fn entrusted<A: Action, T: Target>(

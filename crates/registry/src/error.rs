@@ -40,6 +40,17 @@ pub enum Error {
         /// How long until the next attempt can succeed.
         retry_after: Duration,
     },
+    /// More of an import's keys are those of others than a person is told of in an hour.
+    #[error(
+        "more keys and external keys are in use elsewhere than you are told of in an hour; change the rows that were \
+         named, or send the rest again in {} minutes", .retry_after.as_secs().div_ceil(60)
+    )]
+    TakenTooOften {
+        /// Those that were told, unless the caller has heard of them already.
+        told: Vec<FieldError>,
+        /// How long until more can be told.
+        retry_after: Duration,
+    },
     /// The database does not answer in time; nothing happened.
     #[error("the service is busy or its database is away; nothing was changed, try again")]
     Unavailable,

@@ -7,6 +7,7 @@
 //! the same ones although none was kept.
 
 mod batch;
+mod holders;
 mod keys;
 mod run;
 mod upsert;
@@ -109,10 +110,8 @@ pub struct Rejection {
     pub errors: Vec<FieldError>,
 }
 
-/// Some rows of a file, in order.
+/// Some rows of a file, in order: [`BATCH`], unless they are long or the last ones.
 pub struct Batch {
-    /// Which batch it is, from 0; all but the last have [`BATCH`] rows.
-    pub number: u64,
     /// The rows, or what is wrong with them.
     pub rows: Vec<std::result::Result<ImportRow, Rejection>>,
     /// A digest of the file from its beginning to the end of these rows, and of how it is to be read.
@@ -256,13 +255,14 @@ impl Registry {
     }
 
     /// Whether what is done of a repeated import was the same: by the digests at the ends of a file's batches,
-    /// each with how many rows it covers.
+    /// each with how many rows it covers. It may have ended within the last of them.
     pub fn same_import(&self, import: &Import, digests: &[(u64, [u8; 32])]) -> Result<()> {
         let Some(kept) = import.kept() else { return Ok(()) };
-        let same = |(rows, digest): &(u64, [u8; 32])| {
-            *rows == kept.counts.rows_done && self.content_digest(digest) == kept.content
-        };
-        if digests.iter().any(same) { Ok(()) } else { Err(Error::ReplayMismatch) }
+        let same = digests
+            .iter()
+            .find(|(rows, _)| *rows >= kept.counts.rows_done)
+            .is_some_and(|(_, digest)| self.content_digest(digest) == kept.content);
+        if same { Ok(()) } else { Err(Error::ReplayMismatch) }
     }
 
     /// What the database keeps of a file's digest. Keyed, since rows may hold keys.

@@ -210,8 +210,7 @@ impl Entry {
             ("thing", _) => vec![object, Mark::Credentials],
             ("profile", "profile.created") | ("group", "group.created") => Vec::new(),
             ("profile" | "group", _) => vec![object],
-            // The object, so that other processes hear that there are new credentials.
-            ("platform", "platform.restored") => vec![Mark::Everything, object],
+            ("platform", "platform.restored") => vec![Mark::Everything],
             _ => Vec::new(),
         }
     }

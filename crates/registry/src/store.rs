@@ -336,6 +336,10 @@ async fn postgres(url: &str, connections: u32) -> Result<PgPool> {
         .map_err(|error| Error::internal(format!("cannot connect to PostgreSQL: {error}")))
 }
 
+/// So many objects a transaction tells of one by one. Of more it tells that everything may have changed, which costs
+/// some reads and keeps what is told short, however much an import changes.
+const MOST_MARKS: usize = 4_096;
+
 /// A connection to read by.
 pub(crate) struct Conn(Link);
 
@@ -413,8 +417,11 @@ impl Tx {
     /// Notes what the cache of credentials has to hear of once this is committed.
     pub(crate) fn mark(&mut self, marks: impl IntoIterator<Item = Mark>) {
         for mark in marks {
+            if self.marks.len() >= MOST_MARKS {
+                self.marks = vec![Mark::Everything];
+            }
             // A transaction that makes a million things says so once.
-            if self.marks.last() != Some(&mark) {
+            if self.marks.first() != Some(&Mark::Everything) && !self.marks.contains(&mark) {
                 self.marks.push(mark);
             }
         }
@@ -471,7 +478,26 @@ impl Tx {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_tells_of_so_many_objects_and_then_of_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("things.db").display());
+        let db = Db::open(&url, 1, Clock::system()).await.unwrap();
+        let mut tx = db.write().await.unwrap();
+        let objects = |numbers: std::ops::Range<u128>| {
+            numbers.flat_map(|n| [Mark::Object(Uuid::from_u128(n)), Mark::Credentials])
+        };
+        tx.mark(objects(1..2_000).chain(objects(1..2_000)));
+        assert_eq!(tx.take_marks().len(), 2_000, "each object, and once that there are credentials");
+        tx.mark(objects(1..10_000));
+        assert_eq!(tx.take_marks(), [Mark::Everything]);
+        tx.mark(objects(1..2));
+        assert_eq!(tx.take_marks().len(), 2);
+    }
 
     #[tokio::test]
     async fn every_sqlite_connection_has_the_settings() {

@@ -9,7 +9,7 @@ use crate::{
     backups::BackupState,
     health::Health,
     limits::{RateLimits, bodies::BodyRoom},
-    rest::{edge::RequestIds, imports},
+    rest::{edge::RequestIds, imports, unnamed::Senders},
     telemetry::Metrics,
 };
 
@@ -27,7 +27,9 @@ pub struct Parts {
     pub limits: RateLimits,
     /// How much of requests' bodies is held.
     pub(crate) bodies: BodyRoom,
-    /// Room for imports under way.
+    /// Whose files arrive.
+    pub(crate) senders: Senders,
+    /// Room for imports that are worked on.
     pub(crate) imports: Arc<Semaphore>,
     /// What is counted.
     pub metrics: Metrics,
@@ -49,6 +51,9 @@ pub struct Options {
     pub burst: u32,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// How long an answer that is on the disk meanwhile may wait for a client that reads nothing of it. Over HTTP/2
+    /// such a client can keep its connection by other means.
+    pub idle: Duration,
     /// Where the files of imports are kept as long as they are worked on, and `/health` looks for free disk
     /// space; without it the system's directory for temporary files.
     pub data_dir: Option<PathBuf>,
@@ -79,6 +84,7 @@ impl Default for Options {
             requests_per_second: Some(200),
             burst: 400,
             body_timeout: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
             data_dir: None,
             public_url: "http://127.0.0.1:8182".to_owned(),
             hooks_secret: None,
@@ -102,6 +108,7 @@ impl App {
             options,
             limits,
             bodies: BodyRoom::default(),
+            senders: Senders::default(),
             imports: Arc::new(Semaphore::new(imports::AT_ONCE)),
             metrics,
             health: Health::default(),

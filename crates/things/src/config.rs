@@ -445,6 +445,7 @@ impl Config {
             requests_per_second: Some(limits.requests_per_second).filter(|rate| *rate > 0),
             burst: limits.burst,
             body_timeout: seconds(limits.body_seconds),
+            idle: seconds(limits.idle_seconds),
             data_dir: Some(self.raw.data_dir.clone()),
             public_url: self.public_url(bound),
             tls: self.raw.tls_cert.is_some(),

@@ -43,7 +43,7 @@ pub(crate) mod secret;
 pub(crate) mod sessions;
 mod things;
 mod tokens;
-mod unnamed;
+pub(crate) mod unnamed;
 pub(crate) mod users;
 mod wire;
 mod wording;

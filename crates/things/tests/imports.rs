@@ -14,10 +14,14 @@ mod app;
 mod hostile;
 #[path = "imports/killed.rs"]
 mod killed;
+#[path = "imports/many.rs"]
+mod many;
 #[path = "imports/meanwhile.rs"]
 mod meanwhile;
 #[path = "imports/round_trip.rs"]
 mod round_trip;
+#[path = "imports/taken.rs"]
+mod taken;
 
 use app::{Client, Engine, Reply, Running, Send, engines, start};
 use reqwest::Method;
@@ -34,7 +38,10 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn new(engine: Engine) -> Self {
-        let server = start(engine).await;
+        Self::on(start(engine).await).await
+    }
+
+    pub(crate) async fn on(server: Running) -> Self {
         let root = server.root().await;
         let org = server.org(&root).await;
         let (group, profile) = place(&root, &org, "plant").await;
@@ -241,6 +248,26 @@ async fn rows_change_what_is_there() {
             assert_eq!((again[1], again[2], again[4]), (0, 0, 0), "{query}");
         }
         assert_eq!(scene.names().await, ["a2", "b3", "c"]);
+        // What does not say which thing it is about makes none.
+        let before = scene.server.database.dump().await;
+        for (by, missing, empty) in [
+            ("external_key", "name,type\nd,\ne,\n", "name,external_key\nd,\n"),
+            ("id", "name\nd\n", "name,id\nd,\n"),
+            ("name", "id,type\n,sensor\n", "name,type\n,sensor\n"),
+        ] {
+            let query = format!("mode=upsert&match={by}");
+            let refused = scene.import(&query, missing).await.expect(400)["errors"]["body"].clone();
+            let told = format!("line 1: there is no column `{by}`, by which rows find their things");
+            assert!(refused.as_str().unwrap().starts_with(&told), "{refused}");
+            let (told, lines) = ("is required: rows find their things by it", "{\"type\":\"sensor\"}\n");
+            for file in [empty, lines] {
+                let refused = scene.import(&query, file).await.expect(400)["errors"].clone();
+                assert!(refused[format!("[0].{by}")].as_str().unwrap().ends_with(told), "{refused}");
+            }
+            let partly = events(&scene.import(&format!("{query}&partial=true"), empty).await);
+            assert_eq!(counts(&partly), [1, 0, 0, 0, 1]);
+        }
+        assert_eq!(scene.server.database.dump().await, before);
     }
 }
 

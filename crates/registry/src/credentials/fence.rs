@@ -29,16 +29,6 @@ pub(crate) enum Mark {
     Everything,
 }
 
-impl Mark {
-    /// The object's id, if it is one.
-    pub(crate) fn object(self) -> Option<Uuid> {
-        match self {
-            Self::Object(id) => Some(id),
-            Self::Credentials | Self::Everything => None,
-        }
-    }
-}
-
 /// The counter and the marks.
 pub(crate) struct Fence {
     count: AtomicU64,

@@ -18,7 +18,7 @@ use tokio::{sync::Notify, time::Instant};
 use crate::{
     actor::Call,
     clock::Clock,
-    error::{Conflict, ConflictKind, Error, Result},
+    error::{ConflictKind, Error, Result},
     identity::attempts::Bounded,
     ids::UserId,
 };
@@ -87,13 +87,18 @@ impl Probe<'_> {
     pub(crate) fn weigh(self, error: Error) -> Error {
         match error {
             Error::Conflict(mut conflict) if conflict.kind == ConflictKind::CredentialUnavailable => {
-                let now = self.probes.clock.uptime();
-                let mut people = self.probes.told();
-                people.entry(self.user).note(now, &mut conflict);
+                let told = self.tell(conflict.items.len());
+                conflict.items.truncate(told);
                 Error::Conflict(conflict)
             }
             error => error,
         }
+    }
+
+    /// After so many keys were found to be taken: of how many of them there is room to tell.
+    pub(crate) fn tell(self, taken: usize) -> usize {
+        let now = self.probes.clock.uptime();
+        self.probes.told().entry(self.user).note(now, taken)
     }
 }
 
@@ -129,13 +134,14 @@ impl Told {
         Ok(room)
     }
 
-    /// Cuts what is told to what one of those under way may take, and counts it.
-    fn note(&mut self, now: Duration, conflict: &mut Conflict) {
+    /// Of how many taken keys one of those under way may tell; counts them.
+    fn note(&mut self, now: Duration, taken: usize) -> usize {
         let others = self.under_way.saturating_sub(1);
         let room = MOST_TOLD.saturating_sub(self.recent(now).count() + others).max(1);
-        conflict.items.truncate(room);
+        let told = taken.min(room);
         self.at.retain(|at| now.saturating_sub(*at) < HOUR);
-        self.at.extend(std::iter::repeat_n(now, conflict.items.len().max(1)));
+        self.at.extend(std::iter::repeat_n(now, told.max(1)));
+        told
     }
 }
 
@@ -145,6 +151,7 @@ mod tests {
     use crate::{
         actor::{Actor, CredentialUsed, UserActor},
         clock::Timestamp,
+        error::Conflict,
     };
 
     fn person(id: u128) -> Call {

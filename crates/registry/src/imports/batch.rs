@@ -1,24 +1,21 @@
 //! One batch of rows into an open transaction: what cannot be done is found out row by row, and leaves no
 //! trace there.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
 
-use super::{ImportKeys, ImportOptions, ImportRow, ProfileRef, Rejection, upsert::Found};
+use super::{ImportKeys, ImportOptions, ImportRow, ProfileRef, Rejection, holders::Holders, upsert::Found};
 use crate::{
     Registry,
     access::{self, Edit, Permit},
     actor::Call,
-    error::{Conflict, ConflictKind, Error, FieldError, Result},
+    error::{Error, FieldError, Result},
     ids::{GroupId, ProfileId, ThingId},
     journal::{self, Changes, Entry, Subject},
     secret::{Secret, Verifier},
-    store::{
-        self, Tx,
-        imports::{Claim, Clash},
-        lock,
-        lock::GroupLock,
-        things::NewRow,
-    },
+    store::{self, Tx, imports::Claim, lock, lock::GroupLock, things::NewRow},
     things::ThingStatus,
 };
 
@@ -29,6 +26,13 @@ pub(super) enum Outcome {
     Updated,
     Unchanged,
     Rejected(Vec<FieldError>),
+}
+
+/// What became of a batch's rows, from its first one on.
+pub(super) struct Written {
+    pub(super) outcomes: Vec<Outcome>,
+    /// Why those that are left were not tried.
+    pub(super) ended: Option<Error>,
 }
 
 /// A row on its way, with the thing that it makes, where that is known from the row alone.
@@ -86,7 +90,8 @@ impl Place {
 }
 
 impl Registry {
-    /// Writes a batch's rows, and tells what became of each, in order.
+    /// Writes a batch's rows, and tells what became of each, in order. It ends before a row by which the caller
+    /// would be told of more keys of strangers than may be.
     pub(super) async fn write_rows(
         &self,
         tx: &mut Tx,
@@ -94,7 +99,7 @@ impl Registry {
         (options, keys): (&ImportOptions, &ImportKeys),
         place: &Place,
         rows: &[Prepared],
-    ) -> Result<Vec<Outcome>> {
+    ) -> Result<Written> {
         let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
         let mut good: Vec<(usize, &ImportRow, Option<&NewRow>)> = Vec::with_capacity(rows.len());
         let mut seen = Seen::default();
@@ -114,7 +119,13 @@ impl Registry {
         };
         // Told of keys that strangers hold a few times an hour: the right to be told is taken before the look.
         let brings = good.iter().any(|(_, row, _)| row.key.is_some() || row.external_key.is_some());
-        let mut probe = if brings { Some(self.probes.take(call).await?) } else { None };
+        let mut probe = None;
+        if brings {
+            match self.probes.take(call).await {
+                Ok(taken) => probe = Some(taken),
+                Err(error) => return Ok(Written { outcomes: Vec::new(), ended: Some(error) }),
+            }
+        }
         let mut plans = Vec::with_capacity(good.len());
         for (at, row, made) in good {
             match self.plan(options, keys, place, known.find(options.upsert, row), at, row, made) {
@@ -125,7 +136,9 @@ impl Registry {
         }
 
         let mut parts = vec![plans];
-        while let Some(part) = parts.pop() {
+        let mut ended = None;
+        // In the order of the rows.
+        while let Some(mut part) = parts.pop() {
             store::imports::savepoint(tx).await?;
             match self.write(tx, call, place, &part).await {
                 Ok((entries, done)) => {
@@ -135,29 +148,43 @@ impl Registry {
                 }
                 Err(Error::Conflict(conflict)) => {
                     store::imports::undo(tx).await?;
-                    let all = part.len();
                     let claims: Vec<Claim<'_>> = part.iter().map(Plan::claim).collect();
                     let clashes = store::imports::clashes(tx, place.group.target(), &claims).await?;
                     drop(claims);
-                    let strangers = clashes.iter().filter(|clash| clash.is_some_and(Clash::tells)).count();
-                    if strangers > 0 {
-                        let items = (0..strangers).collect();
-                        let taken = Conflict { kind: ConflictKind::CredentialUnavailable, items };
-                        let told = match probe.take() {
-                            Some(probe) => probe.weigh(Error::Conflict(taken)),
-                            None => Error::Conflict(taken),
-                        };
-                        // Those beyond what may be told are not: the import ends, and can go on in an hour.
-                        if !matches!(&told, Error::Conflict(told) if told.items.len() == strangers) {
-                            return Err(self.probes.take(call).await.err().unwrap_or(Error::Unavailable));
+                    let holders = Holders::of(tx, call, &place.group, &clashes).await?;
+                    let strange: Vec<usize> = part
+                        .iter()
+                        .zip(&clashes)
+                        .filter(|(_, clash)| clash.is_some_and(|clash| holders.is_strange(clash)))
+                        .map(|(plan, _)| plan.at)
+                        .collect();
+                    if !strange.is_empty() {
+                        let told = probe.take().map_or(0, |probe| probe.tell(strange.len()));
+                        // For keys that others take just now; what is left was looked up, and clashes with nothing.
+                        let next = self.probes.take(call).await;
+                        if told < strange.len() {
+                            // Right behind the last one: to stop before the next would tell of that, too.
+                            let last = told.checked_sub(1).and_then(|last| strange.get(last));
+                            let end = match last {
+                                Some(at) => at + 1,
+                                None => part.first().map_or(0, |plan| plan.at),
+                            };
+                            part.retain(|plan| plan.at < end);
+                            parts.clear();
+                            drop(outcomes.split_off(&end));
+                            let wait = Error::TooMany { retry_after: Duration::from_secs(1) };
+                            ended = Some(next.err().unwrap_or(wait));
+                        } else {
+                            probe = next.ok();
                         }
-                        probe = Some(self.probes.take(call).await?);
                     }
+                    let all = part.len();
                     let mut rest = Vec::with_capacity(part.len());
                     for (plan, clash) in part.into_iter().zip(clashes) {
                         match clash {
                             Some(clash) => {
-                                drop(outcomes.insert(plan.at, Outcome::Rejected(vec![clash.told()])))
+                                let error = holders.told(clash);
+                                drop(outcomes.insert(plan.at, Outcome::Rejected(vec![error])));
                             }
                             None => rest.push(plan),
                         }
@@ -185,7 +212,7 @@ impl Registry {
                 Err(error) => return Err(error),
             }
         }
-        Ok(outcomes.into_values().collect())
+        Ok(Written { outcomes: outcomes.into_values().collect(), ended })
     }
 
     /// The thing that a row makes, if it makes one.
@@ -327,29 +354,6 @@ impl Plan<'_> {
             name: self.row.name.as_ref().map(|name| name.as_str()),
             key: made.map(|made| &made.verifier).or(self.key.as_ref()),
             external: self.external.as_ref(),
-        }
-    }
-}
-
-impl Clash {
-    /// Whether it tells that somebody elsewhere has such a thing.
-    fn tells(self) -> bool {
-        matches!(self, Self::Key { here: false } | Self::External { here: false })
-    }
-
-    fn told(self) -> FieldError {
-        const HERE: &str = "is a key or external key of another thing of this group";
-        match self {
-            Self::Id => FieldError::new("id", ConflictKind::IdTaken.to_string()),
-            Self::Name => FieldError::new("name", ConflictKind::ThingNameTaken.to_string()),
-            Self::Key { here: true } => FieldError::new("key", HERE),
-            Self::External { here: true } => FieldError::new("external_key", HERE),
-            Self::Key { here: false } => {
-                FieldError::new("key", ConflictKind::CredentialUnavailable.to_string())
-            }
-            Self::External { here: false } => {
-                FieldError::new("external_key", ConflictKind::CredentialUnavailable.to_string())
-            }
         }
     }
 }

@@ -3,14 +3,17 @@
 //! A thread of its own reads the file and makes keys, digests and sealed copies, a batch or two ahead of
 //! the database.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{
     Counts, Import, ImportKeys, Open, ProfileRef, Rejection, Report,
-    batch::{Outcome, Place, Prepared, profiles_of},
+    batch::{Outcome, Place, Prepared, Written, profiles_of},
 };
 use crate::{
     Begun, MAX_COLLISIONS, Registry,
@@ -28,10 +31,13 @@ const AHEAD: usize = 2;
 /// More errors than this of an import that happens as a whole or not at all are not told.
 const MOST_ERRORS: usize = 1_000;
 
+/// How long a dry run may hold SQLite's one writer: others wait for it for five seconds, and then give up.
+const REHEARSAL: Duration = Duration::from_secs(3);
+
 /// A batch, read and ready to be written.
 struct Ready {
-    number: u64,
     rows: Vec<Prepared>,
+    /// A digest of the file up to here.
     content: Vec<u8>,
 }
 
@@ -83,36 +89,54 @@ impl Registry {
         report: &mut dyn Report,
     ) -> Result<Counts> {
         let (mut feed, mut counts) = (self.feed(import, open), Counts::default());
-        let mut ready = self.repeat(import, &mut feed, &mut counts, report).await?;
+        let (mut ready, mut part) = self.repeat(import, &mut feed, &mut counts, report).await?;
         if ready.is_none() {
             report.settled()?;
             return Ok(counts);
         }
         let mut tx = self.begin_import_tx(call).await?;
+        let begun = Instant::now();
         let place = Place::open(&mut tx, call, import.options.group, profiles).await?;
-        while let Some(Ready { number, rows, content }) = ready {
+        let mut told = Vec::new();
+        while let Some(Ready { rows, content }) = ready {
             // It may take minutes, in which rights can end.
             let _: Permit<Edit, GroupId> = access::permit(&mut tx, call, import.options.group).await?;
             let before = (counts.rows_done > 0).then_some(counts.rows_done);
-            let outcomes =
+            let Written { outcomes, ended } =
                 self.write_rows(&mut tx, call, (&import.options, &import.keys), &place, &rows).await?;
-            if !import.options.partial {
-                refuse_rejected(&rows, &outcomes)?;
+            told.extend(
+                rejections(&rows, &outcomes).flat_map(Rejection::told).take(MOST_ERRORS - told.len()),
+            );
+            match ended {
+                Some(ended) => return Err(too_many_taken(ended, told)),
+                None if told.is_empty() || import.options.partial => {}
+                None => return Err(Error::Invalid(told)),
             }
             counts.add(&outcomes);
             self.keep(
                 &mut tx,
                 import,
-                number,
+                part,
                 before,
                 content,
                 &counts,
                 (rows.as_slice(), outcomes.as_slice()),
             )
             .await?;
+            part += 1;
             tell(&rows, &outcomes, report)?;
             report.progress(counts.rows_done);
             ready = feed.recv().await.transpose()?;
+            let alone = call.dry_run.is_some() && !tx.is_postgres();
+            if alone && ready.is_some() && begun.elapsed() > REHEARSAL {
+                let told = format!(
+                    "keeps all other changes waiting on SQLite, and so ends after {} seconds, in which it came to row {}; \
+                     try the file in parts",
+                    REHEARSAL.as_secs(),
+                    counts.rows_done
+                );
+                return Err(Error::invalid("dry_run", told));
+            }
         }
         journal::commit(self, tx, call, Vec::new(), ()).await?;
         report.settled()?;
@@ -128,12 +152,12 @@ impl Registry {
         report: &mut dyn Report,
     ) -> Result<Counts> {
         let (mut feed, mut counts) = (self.feed(import, open), Counts::default());
-        let mut ready = self.repeat(import, &mut feed, &mut counts, report).await?;
+        let (mut ready, mut part) = self.repeat(import, &mut feed, &mut counts, report).await?;
         report.settled()?;
         while let Some(batch) = ready {
             let mut collisions = 0;
-            let (done, outcomes) = loop {
-                match self.one_part(call, import, &batch, &counts).await {
+            let (done, Written { outcomes, ended }) = loop {
+                match self.one_part(call, import, part, &batch, &counts).await {
                     Err(Error::Collision) if collisions < MAX_COLLISIONS => {
                         collisions += 1;
                         back_off(collisions).await;
@@ -143,9 +167,13 @@ impl Registry {
                 }
             };
             counts = done;
+            part += 1;
             tell(&batch.rows, &outcomes, report)?;
             report.settled()?;
             report.progress(counts.rows_done);
+            if let Some(ended) = ended {
+                return Err(too_many_taken(ended, Vec::new()));
+            }
             ready = feed.recv().await.transpose()?;
         }
         Ok(counts)
@@ -155,30 +183,34 @@ impl Registry {
         &self,
         call: &Call,
         import: &Import,
+        part: u64,
         batch: &Ready,
         before: &Counts,
-    ) -> Result<(Counts, Vec<Outcome>)> {
+    ) -> Result<(Counts, Written)> {
         let mut tx = self.begin_import_tx(call).await?;
         let profiles = profiles_of(&batch.rows, &import.options);
         let place = Place::open(&mut tx, call, import.options.group, &profiles).await?;
         let options = (&import.options, &import.keys);
-        let outcomes = self.write_rows(&mut tx, call, options, &place, &batch.rows).await?;
+        let written = self.write_rows(&mut tx, call, options, &place, &batch.rows).await?;
         let mut counts = *before;
-        counts.add(&outcomes);
+        if written.outcomes.is_empty() {
+            return Ok((counts, written));
+        }
+        counts.add(&written.outcomes);
         let done = (before.rows_done > 0).then_some(before.rows_done);
         let content = batch.content.clone();
         self.keep(
             &mut tx,
             import,
-            batch.number,
+            part,
             done,
             content,
             &counts,
-            (batch.rows.as_slice(), outcomes.as_slice()),
+            (batch.rows.as_slice(), written.outcomes.as_slice()),
         )
         .await?;
         journal::commit(self, tx, call, Vec::new(), ()).await?;
-        Ok((counts, outcomes))
+        Ok((counts, written))
     }
 
     async fn begin_import_tx(&self, call: &Call) -> Result<Tx> {
@@ -189,13 +221,13 @@ impl Registry {
         }
     }
 
-    /// Writes down how far a repeatable import is with this batch.
+    /// Writes down how far a repeatable import is with this part: a batch, or what was done of one.
     #[expect(clippy::too_many_arguments, reason = "all of it goes into one row")]
     async fn keep(
         &self,
         tx: &mut Tx,
         import: &Import,
-        number: u64,
+        part: u64,
         before: Option<u64>,
         content: Vec<u8>,
         counts: &Counts,
@@ -215,29 +247,34 @@ impl Registry {
             true => None,
             false => Some(serde_json::to_string(&rejected).map_err(Error::internal)?),
         };
-        store::imports::keep_batch(tx, &repeatable.digest, number, &letters, rejected.as_deref()).await
+        store::imports::keep_batch(tx, &repeatable.digest, part, &letters, rejected.as_deref()).await
     }
 
-    /// Tells again what was done before, and hands out the first batch that was not.
+    /// Tells again what was done before, and hands out the first rows that were not, with how many parts were.
     async fn repeat(
         &self,
         import: &Import,
         feed: &mut Feed,
         counts: &mut Counts,
         report: &mut dyn Report,
-    ) -> Result<Option<Ready>> {
+    ) -> Result<(Option<Ready>, u64)> {
         let mut ready = feed.recv().await.transpose()?;
-        let (Some(repeatable), Some(kept)) = (&import.repeatable, import.kept()) else { return Ok(ready) };
+        let (Some(repeatable), Some(kept)) = (&import.repeatable, import.kept()) else {
+            return Ok((ready, 0));
+        };
         let mut conn = self.db.read().await?;
-        let mut told = 0;
-        while let Some(Ready { number, rows, .. }) = ready.take_if(|_| told < kept.counts.rows_done) {
-            let (letters, rejected) = store::imports::batch(&mut conn, &repeatable.digest, number).await?;
+        let (mut told, mut parts) = (0, 0);
+        while let Some(Ready { rows, .. }) = ready.as_mut().filter(|_| told < kept.counts.rows_done) {
+            let (letters, rejected) = store::imports::batch(&mut conn, &repeatable.digest, parts).await?;
+            parts += 1;
             let rejected: Vec<KeptRejection> = match rejected {
                 Some(text) => serde_json::from_str(&text).map_err(Error::internal)?,
                 None => Vec::new(),
             };
             let mut rejected = rejected.into_iter();
-            for (prepared, letter) in rows.iter().zip(letters.chars()) {
+            // As many as the part has, which may be fewer than the batch.
+            let done: Vec<Prepared> = rows.drain(..letters.len().min(rows.len())).collect();
+            for (prepared, letter) in done.iter().zip(letters.chars()) {
                 match (&prepared.row, letter) {
                     (Ok(row), 'c') => {
                         let id = row.id.unwrap_or_else(|| import.keys.id(row.row));
@@ -253,12 +290,14 @@ impl Registry {
                     _ => {}
                 }
             }
-            told += u64::try_from(rows.len()).unwrap_or(0);
+            told += u64::try_from(done.len()).unwrap_or(0);
             report.progress(told);
-            ready = feed.recv().await.transpose()?;
+            if rows.is_empty() {
+                ready = feed.recv().await.transpose()?;
+            }
         }
         *counts = kept.counts;
-        Ok(ready)
+        Ok((ready, parts))
     }
 
     /// Reads the file in a thread of its own, which ends with the file or when nobody takes its batches.
@@ -280,7 +319,7 @@ impl Registry {
                         .into_iter()
                         .map(|row| registry.prepared(&keys, row, makes, done))
                         .collect::<Result<_>>()?;
-                    Ok(Ready { number: batch.number, rows, content })
+                    Ok(Ready { rows, content })
                 });
                 if sender.blocking_send(ready).is_err() {
                     return;
@@ -358,11 +397,12 @@ fn tell(rows: &[Prepared], outcomes: &[Outcome], report: &mut dyn Report) -> Res
     Ok(())
 }
 
-/// Rows that cannot be done, where all are done or none.
-fn refuse_rejected(rows: &[Prepared], outcomes: &[Outcome]) -> Result<()> {
-    let errors: Vec<FieldError> =
-        rejections(rows, outcomes).flat_map(Rejection::told).take(MOST_ERRORS).collect();
-    if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
+/// Why an import ended before its end, with the rows that its caller has not heard of.
+fn too_many_taken(ended: Error, told: Vec<FieldError>) -> Error {
+    match ended {
+        Error::TooMany { retry_after } => Error::TakenTooOften { told, retry_after },
+        error => error,
+    }
 }
 
 impl Rejection {

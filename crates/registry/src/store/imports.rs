@@ -221,13 +221,19 @@ pub(crate) struct Claim<'r> {
 pub(crate) enum Clash {
     Id,
     Name,
-    /// `here`: by a thing of the same group, which whoever edits it may know.
-    Key {
-        here: bool,
-    },
-    External {
-        here: bool,
-    },
+    /// By a credential of a thing of this group.
+    Key(GroupId),
+    External(GroupId),
+}
+
+impl Clash {
+    /// Whose credential it is that clashes.
+    pub(crate) fn group(self) -> Option<GroupId> {
+        match self {
+            Self::Id | Self::Name => None,
+            Self::Key(group) | Self::External(group) => Some(group),
+        }
+    }
 }
 
 /// What each of the claims fails by, if anything.
@@ -254,7 +260,7 @@ pub(crate) async fn clashes(
         held.into_iter().map(|(verifier, thing, group)| (verifier, (thing, group))).collect();
     let taken = |claim: &Claim<'_>, verifier: Option<&Verifier>| {
         let (thing, place) = held.get(verifier?.as_str())?;
-        (claim.owner != Some(*thing)).then_some(*place == group)
+        (claim.owner != Some(*thing)).then_some(*place)
     };
     Ok(claims
         .iter()
@@ -264,10 +270,10 @@ pub(crate) async fn clashes(
                 Some(Clash::Id)
             } else if named.is_some_and(|thing| claim.owner != Some(*thing)) {
                 Some(Clash::Name)
-            } else if let Some(here) = taken(claim, claim.key) {
-                Some(Clash::Key { here })
+            } else if let Some(group) = taken(claim, claim.key) {
+                Some(Clash::Key(group))
             } else {
-                taken(claim, claim.external).map(|here| Clash::External { here })
+                taken(claim, claim.external).map(Clash::External)
             }
         })
         .collect())

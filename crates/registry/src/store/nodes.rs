@@ -41,10 +41,19 @@ impl Heard {
 /// No object: told by a transaction that changes nothing, to see that others have heard of all before it.
 pub(crate) const NOTHING: Mark = Mark::Object(Uuid::nil());
 
+/// All objects: told by a transaction that changes too many to name them.
+const EVERYTHING: Uuid = Uuid::max();
+
 /// Writes down what this transaction changes, for the other nodes; tells its id if there was anything.
 // tidy: no permit, because it is made from the entries of the journal.
 pub(crate) async fn announce(tx: &mut Tx, node: Uuid, marks: &[Mark]) -> Result<Option<Xid>> {
-    let objects: Vec<Uuid> = marks.iter().filter_map(|mark| mark.object()).collect();
+    let object = |mark: &Mark| match *mark {
+        Mark::Object(id) => Some(id),
+        Mark::Everything => Some(EVERYTHING),
+        // Whoever hears of anything takes it that there are new ones.
+        Mark::Credentials => None,
+    };
+    let objects: Vec<Uuid> = marks.iter().filter_map(object).collect();
     let Engine::Postgres(conn) = tx.engine() else { return Ok(None) };
     if objects.is_empty() {
         return Ok(None);
@@ -151,7 +160,8 @@ impl Feed {
         .fetch_one(&mut self.listener)
         .await
         .map_err(translate)?;
-        Ok((objects.into_iter().map(Mark::Object).collect(), Heard { snapshot, at_ms }))
+        let mark = |object| if object == EVERYTHING { Mark::Everything } else { Mark::Object(object) };
+        Ok((objects.into_iter().map(mark).collect(), Heard { snapshot, at_ms }))
     }
 
     /// Tells the others that this node lives, and what it has heard of.

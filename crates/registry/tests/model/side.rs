@@ -307,7 +307,7 @@ pub fn refusal(error: Error) -> Refusal {
         Error::Conflict(Conflict { kind, items }) => Refusal::Conflict(kind, items),
         Error::Stale => Refusal::Stale,
         Error::ReplayMismatch => Refusal::ReplayMismatch,
-        Error::TooMany { .. } => Refusal::TooMany,
+        Error::TooMany { .. } | Error::TakenTooOften { .. } => Refusal::TooMany,
         error => Refusal::Other(format!("{error:?}")),
     }
 }

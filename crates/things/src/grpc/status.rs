@@ -23,7 +23,7 @@ pub(super) fn told(error: Error) -> Status {
         }
         Error::Stale => Status::aborted(message),
         Error::ReplayMismatch => Status::invalid_argument(message),
-        Error::TooMany { .. } => Status::resource_exhausted(message),
+        Error::TooMany { .. } | Error::TakenTooOften { .. } => Status::resource_exhausted(message),
         // The registry repeats collisions by itself; one that gets here is told as being busy.
         Error::Unavailable | Error::Collision => Status::unavailable(Error::Unavailable.to_string()),
         Error::OutcomeUnknown => Status::unknown(message),

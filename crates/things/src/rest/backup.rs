@@ -132,6 +132,7 @@ async fn restore(State(app): State<App>, caller: Caller, request: Request) -> An
     let restore = app.registry.begin_restore(&caller).await?;
     let (parts, body) = request.into_parts();
     is_restorable(&parts.headers)?;
+    let _sending = app.senders.enter(&caller)?;
     let file = take_in(&app, body, MAX_RESTORE).await?;
     let examined = restore.examine(file).await?;
     let id = parts.extensions.get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned());

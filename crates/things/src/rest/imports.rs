@@ -7,7 +7,7 @@ mod lines;
 mod rows;
 mod spool;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -47,8 +47,10 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 /// The path whose bodies are no JSON and larger than others.
 pub(super) const PATH: &str = "/groups/{id}/import";
-/// How many files are taken in or worked through at a time, in the whole process.
+/// How many files are worked through at a time, in the whole process.
 pub(crate) const AT_ONCE: usize = 2;
+/// How long a file that has arrived waits for that.
+const PATIENCE: Duration = Duration::from_secs(60);
 const CSV: &str = "text/csv";
 const NDJSON: &str = "application/x-ndjson";
 
@@ -134,15 +136,24 @@ async fn import_things(
     if format == Format::Ndjson && query.columns.is_some() {
         return Err(Error::invalid("columns", "is for CSV; name the members of NDJSON as the fields").into());
     }
-    let room = Arc::clone(&app.imports).try_acquire_owned().map_err(|_| {
+    let busy = || {
         Problem::new(&kinds::UNAVAILABLE, "other imports are under way; wait until they are done")
-            .wait(std::time::Duration::from_secs(5))
-    })?;
+            .wait(Duration::from_secs(5))
+    };
+    // Better told before a file is sent than after it.
+    if app.imports.available_permits() == 0 {
+        return Err(busy());
+    }
+    let sending = app.senders.enter(&caller)?;
     let spool = Spool::of(&app, body).await?;
+    // Only now: a file that arrives slowly takes nobody's room.
+    let room = tokio::time::timeout(PATIENCE, Arc::clone(&app.imports).acquire_owned()).await;
+    let room = room.ok().and_then(Result::ok).ok_or_else(busy)?;
+    drop(sending);
     let reading = Arc::new(Reading {
         format,
         renamed,
-        makes: options.upsert.is_none(),
+        upsert: options.upsert,
         has_profile: options.profile.is_some(),
         manner: format!("{format:?} {}", uri.query().unwrap_or_default()),
     });
@@ -182,7 +193,7 @@ struct Work {
     import: Import,
     scan: Scan,
     open: Open,
-    /// Held as long as there is a file.
+    /// Held as long as it is worked on.
     _room: OwnedSemaphorePermit,
 }
 
@@ -191,7 +202,8 @@ impl Work {
     fn begin(self) -> Answer {
         let spool = Spool::new(&self.app)?;
         let (keys, rows) = (self.import.keys().clone(), self.scan.rows);
-        let (mut events, sending) = events::channel(spool, keys, rows, self.call.request_id());
+        let told = (self.call.request_id(), self.app.options.idle);
+        let (mut events, sending) = events::channel(spool, keys, rows, told);
         tokio::spawn(async move {
             let done = self.run(&mut events).await;
             events.end(done);

@@ -250,6 +250,10 @@ impl From<Error> for Problem {
             Error::TooMany { retry_after } => {
                 Self { retry_after: Some(retry_after), ..Self::new(&kinds::TOO_MANY, detail) }
             }
+            Error::TakenTooOften { told, retry_after } => {
+                let problem = Self { kind: &kinds::TOO_MANY, ..invalid(&told, detail) };
+                problem.wait(retry_after)
+            }
             // The registry repeats collisions by itself; one that gets here is told as being busy.
             Error::Unavailable | Error::Collision => Self {
                 retry_after: Some(UNAVAILABLE),

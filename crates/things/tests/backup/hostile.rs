@@ -322,10 +322,16 @@ fn together(text: &str) -> Vec<Case> {
     made(
         "one credential for two things (V3)",
         &|f| {
-            let line = again(f, "credential_index", &|row| row["kind"] = json!("previous"));
-            format!("line {line}: credential_index.")
+            let own = f.of("credential_index")[0]["thing_id"].clone();
+            let other = f.of("things").into_iter().find(|thing| thing["id"] != own).unwrap()["id"].clone();
+            let line = again(f, "credential_index", &|row| {
+                row["thing_id"] = other.clone();
+                row["kind"] = json!("previous");
+                row["not_after"] = json!("2030-01-01T00:00:00.000Z");
+            });
+            format!("line {line}: credential_index.verifier")
         },
-        "",
+        "is there already",
     );
     made(
         "a key that two things have (V3)",

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use registry::{Error, FieldError, JsonObject, Result};
+use registry::{
+    Error, FieldError, JsonObject, Result,
+    json::{MAX_DEPTH, MAX_NAME_BYTES},
+};
 use serde_json::{Map, Value};
 
 /// The most columns.
@@ -45,7 +48,7 @@ impl Renamed {
     pub(super) fn parse(text: &str) -> std::result::Result<Self, String> {
         let mut renamed = BTreeMap::new();
         for part in text.split(',').filter(|part| !part.trim().is_empty()) {
-            let Some((from, to)) = part.split_once(':') else {
+            let Some((from, to)) = pair(part) else {
                 return Err(format!("must be pairs such as Serial:external_key, and `{part}` is none"));
             };
             if renamed.insert(from.trim().to_owned(), to.trim().to_owned()).is_some() {
@@ -61,6 +64,20 @@ impl Renamed {
     }
 }
 
+/// Takes `from:to` apart. Columns may have colons in their names, and so has `to` if it is `metadata.<name>:<kind>`.
+fn pair(part: &str) -> Option<(&str, &str)> {
+    let (from, to) = part.rsplit_once(':')?;
+    match from.rsplit_once(':') {
+        Some((column, path))
+            if path.trim_start().starts_with("metadata.")
+                && matches!(to.trim(), "number" | "bool" | "json") =>
+        {
+            Some((column, part.get(column.len() + 1..)?))
+        }
+        _ => Some((from, to)),
+    }
+}
+
 /// Reads the first line.
 pub(super) fn header<'c>(cells: impl Iterator<Item = &'c str>, renamed: &Renamed) -> Result<Vec<Column>> {
     let (mut columns, mut errors, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
@@ -71,17 +88,35 @@ pub(super) fn header<'c>(cells: impl Iterator<Item = &'c str>, renamed: &Renamed
         left.remove(given);
         let name = renamed.name(given);
         match column(name) {
+            Some(Column::Member(path, _)) if path.len() > MAX_DEPTH => {
+                refuse(format!(
+                    "`{}` leads deeper than the {MAX_DEPTH} levels that metadata may have; name fewer of them",
+                    shown(given)
+                ));
+                columns.push(Column::LeftOut);
+            }
+            Some(Column::Member(path, _)) if path.iter().any(|name| name.len() > MAX_NAME_BYTES) => {
+                refuse(format!(
+                    "`{}` has a member whose name is longer than {MAX_NAME_BYTES} bytes; shorten it",
+                    shown(given)
+                ));
+                columns.push(Column::LeftOut);
+            }
             Some(column) => {
                 if column != Column::LeftOut && !seen.insert(name.to_owned()) {
-                    refuse(format!("two columns are `{name}`; leave one out with columns={given}:-"));
+                    refuse(format!("two columns are `{name}`; rename one of them in the file, or remove it"));
                 }
                 columns.push(column);
             }
             None => {
-                refuse(format!(
-                    "`{given}` is not a known column; known are {KNOWN}. Say what it is with columns={given}:<field>, or \
-                     leave it out with columns={given}:-"
-                ));
+                let given = shown(given);
+                let advice = match given.contains(',') {
+                    true => "Rename it in the file: `columns` takes no names with commas".to_owned(),
+                    false => format!(
+                        "Say what it is with columns={given}:<field>, or leave it out with columns={given}:-"
+                    ),
+                };
+                refuse(format!("`{given}` is not a known column; known are {KNOWN}. {advice}"));
                 columns.push(Column::LeftOut);
             }
         }
@@ -102,6 +137,12 @@ pub(super) fn header<'c>(cells: impl Iterator<Item = &'c str>, renamed: &Renamed
         errors.push(FieldError::new("body", "line 1: give `profile` or `profile_id`, not both"));
     }
     if errors.is_empty() { Ok(columns) } else { Err(Error::Invalid(errors)) }
+}
+
+/// As much of a column's name as is told: it may be as long as a row.
+fn shown(name: &str) -> &str {
+    const MOST: usize = 100;
+    name.char_indices().nth(MOST).and_then(|(end, _)| name.get(..end)).unwrap_or(name)
 }
 
 fn column(name: &str) -> Option<Column> {
@@ -125,7 +166,8 @@ fn column(name: &str) -> Option<Column> {
                 Some(_) => return None,
                 None => (path, Kind::Text),
             };
-            let names: Vec<String> = path.split('.').map(str::to_owned).collect();
+            // One more than there may be is enough to be refused; a header has room for half a million.
+            let names: Vec<String> = path.split('.').take(MAX_DEPTH + 1).map(str::to_owned).collect();
             if names.iter().any(String::is_empty) {
                 return None;
             }
@@ -206,6 +248,7 @@ fn value(kind: Kind, cell: &str) -> std::result::Result<Value, String> {
     }
 }
 
+/// Calls itself for each of the path's names, of which there are few: [`header`] sees to that.
 fn place(object: &mut Map<String, Value>, path: &[String], value: Value) -> Option<()> {
     let (name, rest) = path.split_first()?;
     if rest.is_empty() {
@@ -214,4 +257,29 @@ fn place(object: &mut Map<String, Value>, path: &[String], value: Value) -> Opti
     }
     let inner = object.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()));
     place(inner.as_object_mut()?, rest, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_advised_about_a_column_works() {
+        for name in ["colour", "Serial:No", "metadata.a:date", "a:b:c", "metadata.a:number:x", ""] {
+            let told = header(["name", name].into_iter(), &Renamed::default()).unwrap_err().to_string();
+            let advice = format!("leave it out with columns={name}:-");
+            assert!(told.contains(&advice), "{told}");
+            for (to, column) in [
+                ("-", Column::LeftOut),
+                ("external_key", Column::ExternalKey),
+                ("metadata.n:number", Column::Member(vec!["n".to_owned()], Kind::Number)),
+            ] {
+                let renamed = Renamed::parse(&format!("{name}:{to}")).unwrap();
+                let columns = header(["name", name].into_iter(), &renamed).unwrap();
+                assert_eq!(columns, [Column::Name, column], "{name}");
+            }
+        }
+        let told = header(["name", "Serial, No"].into_iter(), &Renamed::default()).unwrap_err().to_string();
+        assert!(told.contains("Rename it in the file"), "{told}");
+    }
 }

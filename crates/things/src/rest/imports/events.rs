@@ -55,6 +55,8 @@ pub(super) struct Sending {
     keys: ImportKeys,
     rows: u64,
     request_id: String,
+    /// How long nobody may read anything.
+    idle: Duration,
 }
 
 /// As it is told of one row.
@@ -79,9 +81,15 @@ impl<'t> From<&'t FieldError> for ToldError<'t> {
 }
 
 /// Both ends, for an import of so many rows.
-pub(super) fn channel(spool: Spool, keys: ImportKeys, rows: u64, request_id: &str) -> (Events, Sending) {
+pub(super) fn channel(
+    spool: Spool,
+    keys: ImportKeys,
+    rows: u64,
+    (request_id, idle): (&str, Duration),
+) -> (Events, Sending) {
     let (sender, state) = watch::channel(State::default());
-    let sending = Sending { spool: spool.clone(), state, keys, rows, request_id: request_id.to_owned() };
+    let request_id = request_id.to_owned();
+    let sending = Sending { spool: spool.clone(), state, keys, rows, request_id, idle };
     (Events { spool, buffer: Vec::new(), position: 0, settled: 0, state: sender }, sending)
 }
 
@@ -149,8 +157,8 @@ impl Sending {
         Body::new(Chunks(receiver))
     }
 
-    /// `None` once nobody reads any more.
-    async fn send(mut self, to: &mpsc::Sender<Result<Bytes, std::io::Error>>) -> Option<()> {
+    /// `None` once nobody reads any more, or has not for too long.
+    async fn send(mut self, to: &Pieces) -> Option<()> {
         let (mut position, mut told, mut next) = (0, None, Instant::now());
         loop {
             let state = self.state.borrow_and_update().clone();
@@ -158,27 +166,31 @@ impl Sending {
             if Instant::now() >= due && state.end.is_none() {
                 let progress =
                     json!({ "event": "progress", "rows_done": state.rows_done, "rows": self.rows });
-                to.send(Ok(format!("{progress}\n").into())).await.ok()?;
+                self.hand_on(to, Ok(format!("{progress}\n").into())).await?;
                 (told, next) = (Some(state.rows_done), Instant::now() + PROGRESS);
             }
             while position < state.settled {
                 let (lines, read) = match self.lines(position, state.settled) {
                     Ok(lines) => lines,
-                    Err(error) => return to.send(Err(error)).await.ok(),
+                    Err(error) => return self.hand_on(to, Err(error)).await,
                 };
                 position += read;
-                to.send(Ok(lines.into())).await.ok()?;
+                self.hand_on(to, Ok(lines.into())).await?;
             }
             if let Some(end) = state.end {
-                return to.send(Ok(self.last(end).into())).await.ok();
+                return self.hand_on(to, Ok(self.last(end).into())).await;
             }
             // Woken by what happens, and for progress that was not told because it came too soon.
             let waited = tokio::time::timeout(PROGRESS, self.state.changed()).await;
             if let Ok(Err(_)) = waited {
                 let end = Err(Problem::internal("an import ended without a word"));
-                return to.send(Ok(self.last(end).into())).await.ok();
+                return self.hand_on(to, Ok(self.last(end).into())).await;
             }
         }
+    }
+
+    async fn hand_on(&self, to: &Pieces, piece: Result<Bytes, std::io::Error>) -> Option<()> {
+        tokio::time::timeout(self.idle, to.send(piece)).await.ok()?.ok()
     }
 
     /// Whole lines from the spool, with their keys, and how much of it they were.
@@ -235,6 +247,9 @@ impl Sending {
         format!("{told}\n")
     }
 }
+
+/// To a body in pieces.
+type Pieces = mpsc::Sender<Result<Bytes, std::io::Error>>;
 
 /// A body in pieces as they come.
 pub(super) struct Chunks(pub(super) mpsc::Receiver<Result<Bytes, std::io::Error>>);

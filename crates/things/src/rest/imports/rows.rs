@@ -7,7 +7,7 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
 use registry::{
     Error, FieldError, JsonObject, ProfileId, Result,
     credentials::ThingKey,
-    imports::{BATCH, Batch, ImportRow, MAX_PROFILES, MAX_ROWS, ProfileRef, Rejection},
+    imports::{BATCH, Batch, ImportRow, MAX_PROFILES, MAX_ROWS, MatchBy, ProfileRef, Rejection},
 };
 use serde::Deserialize;
 
@@ -35,8 +35,8 @@ pub(super) enum Format {
 pub(super) struct Reading {
     pub(super) format: Format,
     pub(super) renamed: Renamed,
-    /// Whether each row makes a thing, and so needs a name.
-    pub(super) makes: bool,
+    /// By what rows find their things, and so have to say; `None` if each makes one, and needs a name.
+    pub(super) upsert: Option<MatchBy>,
     /// Whether there is a profile for rows that name none.
     pub(super) has_profile: bool,
     /// All of the request that decides what rows mean: other words under the same Idempotency-Key are another
@@ -60,7 +60,6 @@ pub(super) struct Batches {
     columns: Option<Vec<Column>>,
     cells: Cells,
     row: u64,
-    number: u64,
     over: bool,
 }
 
@@ -119,7 +118,6 @@ impl Batches {
             columns: None,
             cells: Cells::new(),
             row: 0,
-            number: 0,
             over: false,
         }
     }
@@ -135,9 +133,17 @@ impl Batches {
             .map_err(|_| about(1, "is not UTF-8; save the file as UTF-8 and send it again"))?;
         self.cells.take(record).map_err(|message| about(1, message))?;
         let columns = header(self.cells.iter(), &self.reading.renamed)?;
-        if self.reading.makes && !columns.contains(&Column::Name) {
-            let told = "there is no column `name`; if another column has the names, say so with columns=<column>:name";
-            return Err(about(1, told));
+        let (needed, name) = match self.reading.upsert {
+            None | Some(MatchBy::Name) => (Column::Name, "name"),
+            Some(MatchBy::ExternalKey) => (Column::ExternalKey, "external_key"),
+            Some(MatchBy::Id) => (Column::Id, "id"),
+        };
+        if !columns.contains(&needed) {
+            let finds = if self.reading.upsert.is_some() { ", by which rows find their things" } else { "" };
+            let told = format!(
+                "there is no column `{name}`{finds}; if another column has it, say so with columns=<column>:{name}"
+            );
+            return Err(about(1, &told));
         }
         self.columns = Some(columns);
         Ok(())
@@ -172,8 +178,7 @@ impl Batches {
         if rows.is_empty() {
             return Ok(None);
         }
-        self.number += 1;
-        Ok(Some(Batch { number: self.number - 1, rows, digest: self.lines.digest() }))
+        Ok(Some(Batch { rows, digest: self.lines.digest() }))
     }
 }
 
@@ -361,16 +366,26 @@ impl Fields<'_> {
         let mut wrong = Wrong(Vec::new());
         let id = wrong.parsed("id", self.id);
         let name = wrong.text("name", self.name);
-        if self.name.is_none() && reading.makes {
+        let makes = reading.upsert.is_none();
+        if self.name.is_none() && makes {
             wrong.0.push(FieldError::new("name", "is required"));
         }
+        // Otherwise the row would make a thing that no later file finds.
+        let lacking = match reading.upsert {
+            Some(MatchBy::Name) if self.name.is_none() => Some("name"),
+            Some(MatchBy::ExternalKey) if self.external_key.is_none() => Some("external_key"),
+            Some(MatchBy::Id) if self.id.is_none() => Some("id"),
+            _ => None,
+        };
+        let required = |field| FieldError::new(field, "is required: rows find their things by it");
+        wrong.0.extend(lacking.map(required));
         let kind = wrong.parsed("type", self.kind);
         let profile_id = wrong.parsed("profile_id", self.profile_id);
         let profile = wrong.text("profile", self.profile);
         if self.profile.is_some() && self.profile_id.is_some() {
             wrong.0.push(FieldError::new("profile", "must not be given beside `profile_id`"));
         }
-        if self.profile.is_none() && self.profile_id.is_none() && reading.makes && !reading.has_profile {
+        if self.profile.is_none() && self.profile_id.is_none() && makes && !reading.has_profile {
             wrong.0.push(FieldError::new("profile", "is required, or `profile_id` for all rows"));
         }
         let key = wrong.valid("key", self.key.map(ThingKey::custom));
