@@ -137,20 +137,3 @@ async fn labels_are_printed_for_all_things_of_a_group() {
         );
     }
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_tells_the_effect_and_has_none() {
-    for engine in engines() {
-        let server = start(engine).await;
-        let shell = Shell::of(&server, &server.person("ada@example.com").await);
-        let told = shell.ok(&["org", "create", "Nordlicht", "--dry-run"]);
-        assert!(told.contains("dry run: ") && told.contains("org.created"), "{told}");
-        assert_eq!(shell.json(&["org", "list"]), serde_json::json!([]));
-        shell.ok(&["org", "create", "Nordlicht"]);
-        // Nobody is asked about what will not happen.
-        let told = shell.json(&["org", "delete", "Nordlicht", "--dry-run"]);
-        assert_eq!(told["dry_run"], true);
-        shell.ok(&["--dry-run", "org", "update", "Nordlicht", "--name", "Other"]);
-        assert_eq!(shell.json(&["org", "list"])[0]["name"], "Nordlicht");
-    }
-}

@@ -11,6 +11,7 @@
 mod app;
 mod backups;
 mod contexts;
+mod dry;
 mod files;
 mod nouns;
 mod organisations;

@@ -115,9 +115,7 @@ async fn fill(asked: &Asked<'_>, file: File, length: u64) -> Result<(), Failure>
     let failed = |error| Failure::asking("restore", &error);
     let counter = Arc::new(AtomicU64::new(0));
     let upload = Upload::new(Counted::new(file, Arc::clone(&counter)), Some(length));
-    let request = asked.client.post("/restore");
-    let request = if asked.is_dry() { request.dry_run() } else { request };
-    let sending = request.upload("application/x-ndjson", upload);
+    let sending = asked.client.post("/restore").upload("application/x-ndjson", upload);
     let bar = Progress::begin("upload", Counts::Bytes, Some(length));
     let mut events = watched(bar, counter, Some(length), sending).await.map_err(failed)?.lines();
     let mut bar = Progress::begin("restore", Counts::Rows, None);

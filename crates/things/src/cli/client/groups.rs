@@ -6,7 +6,7 @@ use serde_json::{Map, json};
 use super::{
     Failure,
     asked::{Asked, first, text},
-    given::{list, metadata, option, verb, word, words},
+    given::{change, list, metadata, option, verb, word, words},
     orgs::{ORDERS, hand_over, update},
     output::Column,
 };
@@ -33,24 +33,24 @@ pub(super) fn command() -> Command {
         )
         .subcommand(verb("show", "Show one").arg(word("GROUP", "Its name or id")))
         .subcommand(
-            verb("create", "Make one in --org")
+            change("create", "Make one in --org")
                 .arg(word("NAME", "What to call it; unique in the organisation"))
                 .arg(option("description", "TEXT", "What it is"))
                 .arg(metadata())
                 .arg(option("id", "ID", "Its id, if it has one already")),
         )
         .subcommand(
-            verb("update", "Change one")
+            change("update", "Change one")
                 .arg(word("GROUP", "Its name or id"))
                 .arg(option("name", "NAME", "A new name"))
                 .arg(option("description", "TEXT", "A new description"))
                 .arg(metadata()),
         )
         .subcommand(
-            verb("delete", "Delete some, with everything in them").arg(words("GROUP", "Their names or ids")),
+            change("delete", "Delete some, with everything in them").arg(words("GROUP", "Their names or ids")),
         )
         .subcommand(
-            verb("hand-over", "Give one another owner; you become an admin")
+            change("hand-over", "Give one another owner; you become an admin")
                 .arg(word("GROUP", "Its name or id"))
                 .arg(option("to", "MEMBER", "Whom to: a member's e-mail address or id").required(true)),
         )

@@ -22,7 +22,7 @@ use self::{rejects::Rejects, resume::Resume};
 use super::{
     Failure,
     asked::{Asked, note, text},
-    given::{file, option, switch},
+    given::{dry_run, file, option, switch},
     inert,
     output::Form,
     progress::{Counted, Counts, Progress, interruptible, watched},
@@ -45,6 +45,7 @@ pub(super) fn command() -> Command {
              If it is interrupted, or the connection breaks, the same command goes on where it was: nothing is made \
              twice, and all keys are told again. What it needs for that is in KEYS.resume beside the file of keys.",
         )
+        .arg(dry_run())
         .arg(Arg::new("FILE").required(true).value_parser(value_parser!(PathBuf)).help("What to import"))
         .arg(
             option("format", "FORMAT", "csv or ndjson [default: by the file's ending]").value_parser(["csv", "ndjson"]),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Failure,
     asked::{Asked, text},
-    given::{list, option, switch, verb, word, words},
+    given::{change, list, option, switch, verb, word, words},
     members::ROLES,
     output::Column,
 };
@@ -47,7 +47,7 @@ pub(super) fn command() -> Command {
         )
         .subcommand(verb("show", "Show one").arg(word("INVITE", "Its id")))
         .subcommand(
-            verb("create", "Invite people to --group, or to --org; with neither, to the platform")
+            change("create", "Invite people to --group, or to --org; with neither, to the platform")
                 .arg(words("EMAIL", "Their addresses"))
                 .arg(option("role", "ROLE", "viewer, editor, admin or owner").value_parser(ROLES))
                 .arg(
@@ -59,10 +59,10 @@ pub(super) fn command() -> Command {
                     .action(ArgAction::Append),
                 ),
         )
-        .subcommand(verb("accept", "Accept some").arg(invite()))
-        .subcommand(verb("decline", "Decline some").arg(invite()))
-        .subcommand(verb("revoke", "Take some back").visible_alias("delete").arg(invite()))
-        .subcommand(verb("resend", "Mail some again; their time begins anew").arg(invite()))
+        .subcommand(change("accept", "Accept some").arg(invite()))
+        .subcommand(change("decline", "Decline some").arg(invite()))
+        .subcommand(change("revoke", "Take some back").visible_alias("delete").arg(invite()))
+        .subcommand(change("resend", "Mail some again; their time begins anew").arg(invite()))
 }
 
 pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     asked::{Asked, text},
-    given::{list, option, verb, word, words},
+    given::{change, list, option, verb, word, words},
     names::is_id,
     output::Column,
 };
@@ -31,18 +31,18 @@ pub(super) fn command() -> Command {
         )
         .subcommand(verb("show", "Show one").arg(word("MEMBER", "An e-mail address or id")))
         .subcommand(
-            verb("create", "Take people with an account in")
+            change("create", "Take people with an account in")
                 .visible_alias("add")
                 .arg(words("MEMBER", "E-mail addresses or ids"))
                 .arg(role().required(true)),
         )
         .subcommand(
-            verb("update", "Change roles")
+            change("update", "Change roles")
                 .arg(words("MEMBER", "E-mail addresses or ids"))
                 .arg(role().required(true)),
         )
         .subcommand(
-            verb("delete", "Remove people; from an organisation: from its groups too")
+            change("delete", "Remove people; from an organisation: from its groups too")
                 .visible_alias("remove")
                 .arg(words("MEMBER", "E-mail addresses or ids")),
         )

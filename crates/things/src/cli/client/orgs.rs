@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Failure,
     asked::{Asked, text},
-    given::{list, metadata, option, verb, word, words},
+    given::{change, list, metadata, option, verb, word, words},
     output::Column,
 };
 
@@ -33,25 +33,25 @@ pub(super) fn command() -> Command {
         )
         .subcommand(verb("show", "Show one").arg(word("ORG", "Its name or id")))
         .subcommand(
-            verb("create", "Make one, which you then own")
+            change("create", "Make one, which you then own")
                 .arg(word("NAME", "What to call it"))
                 .arg(option("description", "TEXT", "What it is"))
                 .arg(metadata())
                 .arg(option("id", "ID", "Its id, if it has one already")),
         )
         .subcommand(
-            verb("update", "Change one")
+            change("update", "Change one")
                 .arg(word("ORG", "Its name or id"))
                 .arg(option("name", "NAME", "A new name"))
                 .arg(option("description", "TEXT", "A new description"))
                 .arg(metadata()),
         )
         .subcommand(
-            verb("delete", "Delete some, with their groups and everything in them")
+            change("delete", "Delete some, with their groups and everything in them")
                 .arg(words("ORG", "Their names or ids")),
         )
         .subcommand(
-            verb("hand-over", "Give one another owner; you become an admin")
+            change("hand-over", "Give one another owner; you become an admin")
                 .arg(word("ORG", "Its name or id"))
                 .arg(option("to", "MEMBER", "Whom to: a member's e-mail address or id").required(true)),
         )

@@ -14,7 +14,7 @@ use self::{found::Found, steps::Plan, wanted::Wanted};
 use super::{
     Failure,
     asked::{Asked, note},
-    given::{key_file, switch},
+    given::{dry_run, key_file, switch},
     output::Form,
     progress::interruptible,
     secrets::Place,
@@ -35,6 +35,7 @@ pub(super) fn commands() -> [Command; 2] {
             .arg(switch("schema", "Print the JSON Schema of the file instead").exclusive(true)),
         Command::new("apply")
             .about("Make an organisation's groups, profiles, members and things as a file has them")
+            .arg(dry_run())
             .arg(file().required(true))
             .arg(prune())
             .arg(key_file().help("Write the keys of new things into this new file, for its owner only, instead of printing them")),

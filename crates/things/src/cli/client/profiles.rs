@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Failure,
     asked::{Asked, first, text},
-    given::{list, metadata, option, switch, verb, word, words},
+    given::{change, list, metadata, option, switch, verb, word, words},
     orgs::update,
     output::Column,
 };
@@ -32,7 +32,7 @@ pub(super) fn command() -> Command {
         )
         .subcommand(verb("show", "Show one").arg(word("PROFILE", "Its name or id")))
         .subcommand(
-            verb("create", "Make one in --group")
+            change("create", "Make one in --group")
                 .arg(word("NAME", "What to call it; unique in the group"))
                 .arg(
                     option("content-type", "TYPE", "The content type of its things' messages")
@@ -43,7 +43,7 @@ pub(super) fn command() -> Command {
                 .arg(option("id", "ID", "Its id, if it has one already")),
         )
         .subcommand(
-            verb("update", "Change one")
+            change("update", "Change one")
                 .arg(word("PROFILE", "Its name or id"))
                 .arg(option("name", "NAME", "A new name"))
                 .arg(config())
@@ -51,7 +51,7 @@ pub(super) fn command() -> Command {
                 .arg(metadata()),
         )
         .subcommand(
-            verb("delete", "Delete some that no thing uses").arg(words("PROFILE", "Their names or ids")),
+            change("delete", "Delete some that no thing uses").arg(words("PROFILE", "Their names or ids")),
         )
 }
 

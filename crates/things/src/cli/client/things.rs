@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Failure,
     asked::{Asked, first, text},
-    given::{key_file, list, metadata, number, option, switch, verb, word, words},
+    given::{change, key_file, list, metadata, number, option, switch, verb, word, words},
     names::is_id,
     orgs::update,
     output::Column,
@@ -67,7 +67,7 @@ pub(super) fn command() -> Command {
         )
         .subcommand(verb("show", "Show one; never its key").arg(thing()))
         .subcommand(
-            verb("create", "Make one on --profile (with --group, if it is a name), and print its key, once")
+            change("create", "Make one on --profile (with --group, if it is a name), and print its key, once")
                 .arg(word("NAME", "What to call it; unique in the group"))
                 .arg(kind())
                 .arg(option("external-key", "KEY", "A serial number, EUI or asset tag"))
@@ -81,21 +81,21 @@ pub(super) fn command() -> Command {
                 .arg(key_file()),
         )
         .subcommand(
-            verb("update", "Change one")
+            change("update", "Change one")
                 .arg(thing())
                 .arg(option("name", "NAME", "A new name"))
                 .arg(kind())
                 .arg(metadata()),
         )
-        .subcommand(verb("delete", "Delete some, with their keys").arg(words("THING", "Their names or ids")))
+        .subcommand(change("delete", "Delete some, with their keys").arg(words("THING", "Their names or ids")))
         .subcommand(
-            verb("move", "Move some to a profile, of this group or another")
+            change("move", "Move some to a profile, of this group or another")
                 .arg(words("THING", "Their names or ids"))
                 .arg(option("to-group", "GROUP", "Which group [default: the profile's]"))
                 .arg(option("to-profile", "PROFILE", "Which profile").required(true)),
         )
         .subcommand(
-            verb("rotate", "Give one a new key, and print it, once")
+            change("rotate", "Give one a new key, and print it, once")
                 .arg(thing())
                 .arg(number(
                     "overlap",
@@ -110,16 +110,16 @@ pub(super) fn command() -> Command {
                 .arg(key_file()),
         )
         .subcommand(
-            verb("external-key", "Set or take away an external key")
+            change("external-key", "Set or take away an external key")
                 .arg(thing())
                 .arg(Arg::new("KEY").help("The external key").required_unless_present("remove"))
                 .arg(switch("remove", "Take it away").conflicts_with("KEY")),
         )
         .subcommand(
-            verb("disable", "Shut some out: none of their credentials works")
+            change("disable", "Shut some out: none of their credentials works")
                 .arg(words("THING", "Their names or ids")),
         )
-        .subcommand(verb("enable", "Let some in again").arg(words("THING", "Their names or ids")))
+        .subcommand(change("enable", "Let some in again").arg(words("THING", "Their names or ids")))
         .subcommand(verb("credentials", "List one's credentials, without their values").arg(thing()))
         .subcommand(
             list("List one's checks that failed, and why", &["id"])

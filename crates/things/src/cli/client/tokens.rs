@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     asked::{Asked, note, text},
-    given::{key_file, list, number, option, switch, verb, word, words},
+    given::{change, key_file, list, number, option, switch, verb, word, words},
     names::is_id,
     output::{Column, Form},
     secrets::Place,
@@ -28,7 +28,7 @@ pub(super) fn command() -> Command {
         .subcommand(list("List yours, without their values", &["id", "name"]))
         .subcommand(verb("show", "Show one, without its value").arg(word("TOKEN", "Its name or id")))
         .subcommand(
-            verb("create", "Make one, which may read and, with --write, change; print its value, once")
+            change("create", "Make one, which may read and, with --write, change; print its value, once")
                 .arg(word("NAME", "What to call it"))
                 .arg(switch("write", "It may change things too"))
                 .arg(number("days", 1..=3650, "When it ends by itself [default: never]"))
@@ -39,7 +39,7 @@ pub(super) fn command() -> Command {
                 .arg(key_file()),
         )
         .subcommand(
-            verb("revoke", "End some").visible_alias("delete").arg(words("TOKEN", "Their names or ids")),
+            change("revoke", "End some").visible_alias("delete").arg(words("TOKEN", "Their names or ids")),
         )
 }
 
