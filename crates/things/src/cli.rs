@@ -5,7 +5,7 @@
 //!
 //! Exit codes: 0 all went well, 1 something failed, 2 the command line or the configuration is wrong,
 //! 3 `things doctor` found an error. Of a client: 4 not authenticated or not allowed, 5 not found, 6 in conflict
-//! with how things are, 7 the server cannot be reached, 130 interrupted.
+//! with how things are, 7 the server cannot be reached, 129, 130 and 143 ended by a signal.
 
 mod adopt;
 mod bench;
@@ -213,7 +213,7 @@ fn root() -> Command {
              things.default.toml lists all of them.\n\n\
              Exit codes: 0 all went well, 1 something failed, 2 the command line or the configuration is wrong, \
              3 the doctor found an error, 4 not authenticated or not allowed, 5 not found, 6 in conflict with how \
-             things are, 7 the server cannot be reached, 130 interrupted.",
+             things are, 7 the server cannot be reached, 129, 130 and 143 ended by a signal.",
         )
 }
 

@@ -15,5 +15,6 @@ mod dry;
 mod files;
 mod nouns;
 mod organisations;
+mod signals;
 mod terminal;
 mod typed;

@@ -23,10 +23,9 @@ use super::{
     Failure,
     asked::{Asked, note, text},
     given::{dry_run, file, option, switch},
-    inert,
     output::Form,
     progress::{Counted, Counts, Progress, interruptible, watched},
-    secrets::Whole,
+    secrets::{Whole, record},
 };
 
 /// How long to wait for an import that an earlier run of the command began, before it is asked for again.
@@ -382,14 +381,6 @@ fn reason(event: &Value) -> String {
     told.collect::<Vec<_>>().join("; ")
 }
 
-/// One line of CSV whose cells are inert.
-fn record(cells: &[&str]) -> Result<Vec<u8>, Failure> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |error: csv::Error| Failure::to("write CSV", &error);
-    writer.write_record(cells.iter().map(|cell| inert::cell(cell).into_owned())).map_err(failed)?;
-    writer.into_inner().map_err(|error| Failure::to("write CSV", error.error()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -400,11 +391,5 @@ mod tests {
         let errors = errors.map(|(field, message)| serde_json::json!({"field": field, "message": message}));
         let event = serde_json::json!({"event": "rejected", "row": 1, "line": 2, "errors": errors});
         assert_eq!(reason(&event), "name must not be empty; is too long");
-    }
-
-    #[test]
-    fn names_cannot_calculate_in_the_file_of_keys() {
-        let line = record(&["id", "=cmd|' /C calc'!A0", "thk_\"a"]).unwrap();
-        assert_eq!(String::from_utf8(line).unwrap(), "id,'=cmd|' /C calc'!A0,\"thk_\"\"a\"\n");
     }
 }

@@ -10,9 +10,9 @@ use std::{
 };
 
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Failure, inert};
+use super::{Failure, inert, trouble::exit};
 
 /// How often a line is written where there is no terminal.
 const EVERY: Duration = Duration::from_secs(5);
@@ -107,13 +107,24 @@ impl Progress {
     /// A line above the bar.
     pub(super) fn say(&self, text: &str) {
         let text = inert::lines(text);
-        self.bar.suspend(|| {
+        self.aside(|| {
             let _ = writeln!(io::stderr(), "{text}");
         });
     }
 
+    /// Takes the bar away while something else is written.
+    pub(super) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
     /// Takes the bar away.
     pub(super) fn end(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }
@@ -137,18 +148,46 @@ pub(super) async fn watched<T>(
     }
 }
 
-/// Runs what may take long; Ctrl-C ends it with `words`, which say what is done and how to go on.
+/// Ctrl-C, the end of the terminal, and what service managers and `kill` send.
+pub(super) struct Signals {
+    interrupt: Signal,
+    hang_up: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Listens from now on, so that the signals no longer end the program.
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::to("listen for signals", &error));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for one: the exit code that tells it.
+    pub(super) async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => exit::INTERRUPTED,
+            _ = self.hang_up.recv() => exit::HUNG_UP,
+            _ = self.terminate.recv() => exit::TERMINATED,
+        }
+    }
+}
+
+/// Runs what may take long; a signal ends it with `words`, which say what is done and how to go on. What the work holds is
+/// dropped first: files that are not whole are removed, and no bar is left.
 ///
-/// Ctrl-C is listened for before the work begins: whoever sees a bar can interrupt what it shows.
+/// Signals are listened for before the work begins: whoever sees a bar can interrupt what it shows.
 pub(super) async fn interruptible<T>(
     words: impl Fn() -> String,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let mut interrupts =
-        signal(SignalKind::interrupt()).map_err(|error| Failure::to("listen for Ctrl-C", &error))?;
+    let mut signals = Signals::listen()?;
     tokio::select! {
         biased;
-        _ = interrupts.recv() => Err(Failure::interrupted(&words())),
+        code = signals.next() => Err(Failure::interrupted(code, &words())),
         done = work => done,
     }
 }

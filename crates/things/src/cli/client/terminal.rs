@@ -90,7 +90,7 @@ pub(super) fn ask_hidden(what: &str) -> Result<Zeroizing<String>, Failure> {
     let _ = writeln!(terminal);
     drop(restore);
     if let End::Interrupted = end {
-        return Err(Failure::interrupted("nothing was done"));
+        return Err(Failure::interrupted(super::trouble::exit::INTERRUPTED, "nothing was done"));
     }
     let text = std::str::from_utf8(&line).map_err(|_| Failure::Usage(format!("the {what} is not UTF-8")))?;
     if text.is_empty() {

@@ -17,6 +17,10 @@ pub(crate) mod exit {
     pub(crate) const UNREACHABLE: u8 = 7;
     /// Interrupted by Ctrl-C.
     pub(crate) const INTERRUPTED: u8 = 130;
+    /// The terminal is gone.
+    pub(crate) const HUNG_UP: u8 = 129;
+    /// Told to end.
+    pub(crate) const TERMINATED: u8 = 143;
 }
 
 /// More errors than this are only counted.
@@ -75,8 +79,9 @@ impl Failure {
         Self::Told { code: exit::CONFLICT, text: inert::lines(&text) }
     }
 
-    pub(super) fn interrupted(text: &str) -> Self {
-        Self::Told { code: exit::INTERRUPTED, text: inert::lines(&format!("interrupted; {text}")) }
+    /// By a signal, which the code tells.
+    pub(super) fn interrupted(code: u8, text: &str) -> Self {
+        Self::Told { code, text: inert::lines(&format!("interrupted; {text}")) }
     }
 }
 
