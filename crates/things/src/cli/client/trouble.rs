@@ -35,7 +35,8 @@ impl Failure {
             Error::Unreachable(_) | Error::TimedOut(_) | Error::Foreign(_) => Self::Told {
                 code: exit::UNREACHABLE,
                 text: inert::lines(&format!(
-                    "cannot {what}: {error}\n  Is the server running, and is its URL right? `things whoami` tells which is asked."
+                    "cannot {what}: {error}\n  Is the server running, and is its URL right? `--url`, `--context`, THINGS_URL and the context in \
+                     use say it."
                 )),
             },
             _ => Self::Failed(inert::lines(&format!("cannot {what}: {error}"))),
