@@ -143,7 +143,21 @@ async fn lists_say_when_there_is_more_and_come_in_every_form() {
         assert!(lines.next().unwrap().contains(",'=1+1,"), "a spreadsheet must not calculate: {csv}");
         let journal = shell.json(&["journal", "list", "--group", "G", "--limit", "1000"]);
         assert!(journal.as_array().unwrap().len() > 130, "{journal}");
-        assert!(shell.ok(&["journal", "list", "--org", "Nordlicht", "--limit", "3"]).starts_with("AT "));
+        let shown = shell.ok(&["journal", "list", "--org", "Nordlicht", "--limit", "3"]);
+        assert!(shown.starts_with("AT ") && shown.contains("user ada@example.com"), "{shown}");
+        // Actors by their addresses, subjects by kind and name.
+        let count = |filters: &[&str]| {
+            let entries = shell.json(&[&["journal", "list", "--limit", "1000"], filters].concat());
+            entries.as_array().unwrap().len()
+        };
+        let everything = count(&["--org", "Nordlicht"]);
+        assert_eq!(count(&["--org", "Nordlicht", "--actor", "ada@example.com"]), everything);
+        assert!(count(&["--actor", "ada@example.com"]) >= everything);
+        assert_eq!(count(&["--subject", "thing pump 007"]), 1);
+        assert_eq!(count(&["--subject", "group G", "--action", "group.created"]), 1);
+        assert!(shell.fails(5, &["journal", "list", "--subject", "thing pump"]).contains("no thing named pump"));
+        assert!(shell.fails(2, &["journal", "list", "--subject", "pump 007"]).contains("kind"));
+        assert!(shell.fails(2, &["journal", "list", "--actor", "ben@example.com"]).contains("--org or --group"));
     }
 }
 
@@ -173,13 +187,19 @@ async fn people_come_in_and_tokens_are_made() {
         let invites = ada.json(&["invite", "list", "--sent", "--kind", "org"]);
         let id = invites[0]["id"].as_str().unwrap();
         assert_eq!(invites[0]["invitee_email"], "eve@example.com");
+        // An address is as good as an id; a path to something else is neither.
+        assert_eq!(ada.json(&["invite", "show", "Eve@example.com"])["id"], id);
+        assert!(ada.fails(5, &["invite", "show", "max@example.com"]).contains("no invite of max@example.com"));
+        let group = ada.json(&["group", "show", "G"])["id"].as_str().unwrap().to_owned();
+        ada.fails(5, &["invite", "revoke", &format!("../groups/{group}"), "--yes"]);
+        ada.ok(&["group", "show", &group]);
         // It was mailed a moment ago.
         assert!(ada.fails(1, &["invite", "resend", id]).contains("Try again in"));
-        ada.ok(&["invite", "revoke", id, "--yes"]);
+        ada.ok(&["invite", "revoke", "eve@example.com", "--org", "Nordlicht", "--yes"]);
         assert_eq!(ada.json(&["invite", "show", id])["state"], "revoked");
         ada.ok(&["--group", "G", "invite", "create", "ben@example.com", "--role", "admin"]);
-        let received = ben.json(&["invite", "list", "--state", "pending"]);
-        ben.ok(&["invite", "accept", received[0]["id"].as_str().unwrap()]);
+        assert!(ben.fails(5, &["invite", "accept", "H"]).contains("no invite to H"));
+        ben.ok(&["invite", "accept", "G"]);
         assert_eq!(ben.json(&["group", "show", "G"])["role"], "admin");
         ada.ok(&["--yes", "group", "hand-over", "G", "--to", "ben@example.com"]);
 

@@ -166,6 +166,18 @@ impl<'a> Asked<'a> {
         items: &'static str,
         columns: &'static [Column],
     ) -> Result<(), Failure> {
+        self.list_as(what, request, items, columns, |_| ()).await
+    }
+
+    /// The same, with something added to each row.
+    pub(super) async fn list_as(
+        &self,
+        what: &str,
+        request: Request,
+        items: &'static str,
+        columns: &'static [Column],
+        add: impl Fn(&mut Value),
+    ) -> Result<(), Failure> {
         let limit =
             self.given.number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(USUAL_LIMIT);
         let most = if self.given.flag("all") { usize::MAX } else { limit };
@@ -182,6 +194,7 @@ impl<'a> Asked<'a> {
             let more = page.more || page.items.len() > most - shown;
             page.items.truncate(most - shown);
             shown += page.items.len();
+            page.items.iter_mut().for_each(&add);
             list.page(&page.items)?;
             if shown >= most {
                 if more {

@@ -165,7 +165,22 @@ impl Asked<'_> {
     }
 }
 
-/// Whether it is taken for an id: the one spelling that ids have.
+/// Whether it is taken for an id: the one spelling that ids have, in lower case. Anything else may be a name.
 pub(super) fn is_id(text: &str) -> bool {
-    text.len() == 36 && Uuid::parse_str(text).is_ok()
+    Uuid::parse_str(text).is_ok_and(|id| id.hyphenated().to_string() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_have_one_spelling() {
+        assert!(is_id("0190c8a0-0000-7000-8000-00000000abcd"));
+        for name in
+            ["0190C8A0-0000-7000-8000-00000000ABCD", "0190c8a0000070008000000000000001", "../things/1", "pump", ""]
+        {
+            assert!(!is_id(name), "{name}");
+        }
+    }
 }
