@@ -42,6 +42,14 @@ async fn log_ins_are_remembered_for_their_owner_and_their_server_only() {
         ada.get("/users/profile").await.expect(200);
         shell.ok(&["context", "remove", "other"]);
 
+        // A token in the environment counts before any log-in, and is said to if it is in the way.
+        let mut shadowed = Shell::bare();
+        shadowed.variables = vec![("THINGS_TOKEN", "tok_old".to_owned()), ("THINGS_URL", url(&one))];
+        assert!(shadowed.fails(4, &["whoami"]).contains("THINGS_TOKEN is set, and was refused"));
+        let done = shadowed.fed(&["login", "--token-stdin", "--context", "mine"], ada.token());
+        assert!(done.code == Some(0) && done.err.contains("counts before this log-in"), "{done:?}");
+        assert!(shadowed.ok(&["whoami", "--context", "mine"]).contains("ada@example.com"));
+
         std::fs::write(&file, "current = \"x\"\n[contexts.x]\nurl = 1\n").unwrap();
         let told = shell.fails(2, &["whoami"]);
         assert!(told.contains("contexts.toml:3") && !told.contains("url = 1"), "{told}");

@@ -12,10 +12,14 @@ use super::{
     inert,
     output::{Column, Form, Output},
     terminal,
+    trouble::Shown,
 };
 
 /// Where a server listens unless told otherwise.
 pub(super) const USUAL_URL: &str = "http://127.0.0.1:8182";
+
+/// The variable with a token that counts before that of a context.
+pub(super) const TOKEN: &str = "THINGS_TOKEN";
 
 /// A list's length unless told otherwise.
 const USUAL_LIMIT: usize = 100;
@@ -37,6 +41,8 @@ pub(super) struct Asked<'a> {
 pub(super) struct Server {
     pub(super) url: String,
     pub(super) token: Option<Token>,
+    /// Whose token that is.
+    pub(super) shown: Option<Shown>,
     pub(super) context: Option<String>,
 }
 
@@ -73,11 +79,14 @@ impl Server {
                 .map(|(name, context)| (name.as_str(), context))
                 .find(|(_, context)| same(context))
         });
-        let token = match (named, variable("THINGS_TOKEN")) {
-            (None, Some(token)) => Some(token),
-            _ => context.and_then(|(_, context)| context.token.clone()),
+        let of_context = context.and_then(|(name, context)| Some((name, context.token.clone()?)));
+        let (token, shown) = match (named, variable(TOKEN), of_context) {
+            (None, Some(token), _) => (Some(token), Some(Shown::Variable)),
+            (_, _, Some((name, token))) => (Some(token), Some(Shown::Context(name.to_owned()))),
+            _ => (None, None),
         };
-        Ok(Self { token: token.map(Token::new), context: context.map(|(name, _)| name.to_owned()), url })
+        let context = context.map(|(name, _)| name.to_owned());
+        Ok(Self { token: token.map(Token::new), shown, context, url })
     }
 
     pub(super) fn client(&self, token: Option<Token>) -> Result<Client, Failure> {
@@ -92,6 +101,9 @@ impl<'a> Asked<'a> {
     pub(super) fn new(given: Given<'a>) -> Result<Self, Failure> {
         let server = Server::find(&given)?;
         let client = server.client(server.token.clone())?;
+        if let Some(shown) = server.shown {
+            shown.note();
+        }
         let out = Output { form: Form::named(given.text("output")) };
         let (dry, yes) = (given.flag("dry-run"), given.flag("yes"));
         Ok(Self { given, client, context: server.context, out, dry, yes })

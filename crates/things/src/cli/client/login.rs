@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Failure,
-    asked::{Asked, Server, text},
+    asked::{Asked, Server, TOKEN, note, text},
     contexts::{Context, Contexts},
     given::{Given, option, switch},
     output::{Column, Form, Output},
@@ -39,7 +39,7 @@ pub(super) fn commands() -> [Command; 3] {
 pub(super) async fn login(given: &Given<'_>) -> Result<(), Failure> {
     let mut contexts = Contexts::read()?;
     let (url, name) = target(given, &contexts)?;
-    let server = Server { url, token: None, context: None };
+    let server = Server { url, token: None, shown: None, context: None };
     let anonymous = server.client(None)?;
     let (token, session) = if given.flag("token-stdin") {
         let mut read = Zeroizing::new(String::new());
@@ -83,7 +83,11 @@ pub(super) async fn login(given: &Given<'_>) -> Result<(), Failure> {
     contexts.current = Some(name.clone());
     contexts.write()?;
     let out = Output { form: Form::named(given.text("output")) };
-    out.say(&format!("{email} is logged in on {} (context {name})", anonymous.url()))
+    out.say(&format!("{email} is logged in on {} (context {name})", anonymous.url()))?;
+    if std::env::var(TOKEN).is_ok_and(|token| !token.is_empty()) {
+        note(&format!("{TOKEN} is set, and counts before this log-in: unset it, or use --context {name}"));
+    }
+    Ok(())
 }
 
 /// Which server to log in to, and what to call it.

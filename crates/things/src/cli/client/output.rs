@@ -175,6 +175,11 @@ impl List {
     }
 }
 
+/// `1 row`, `2 rows`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A value as text: texts as they are, the rest as JSON.
 pub(super) fn plain(value: &Value) -> String {
     match value {
