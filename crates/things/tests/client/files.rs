@@ -120,7 +120,7 @@ async fn labels_are_printed_for_all_things_of_a_group() {
         let one =
             shell.ok(&["labels", "--group", "G", "--to", "one.svg", "--code", "https://example.com/{id}"]);
         assert!(one.contains("3 labels on 1 pages: one.svg"), "{one}");
-        shell.ok(&["thing", "external-key", "c", "--remove"]);
+        shell.ok(&["thing", "external-key", "c", "--remove", "--yes"]);
         let told = shell.fails(1, &["labels", "--group", "G", "--to", "k.svg", "--code", "external-key"]);
         assert!(told.contains("c (") && !shell.path("k.svg").exists(), "{told}");
         let address = format!("https://example.com/{}{{id}}", "x".repeat(3000));

@@ -63,6 +63,14 @@ async fn a_device_is_made_found_changed_and_deleted_by_names() {
         assert!(!rotated.contains("thk_"), "{rotated}");
         assert_eq!(mode(&file), 0o600);
         assert!(std::fs::read_to_string(&file).unwrap().starts_with("thk_"));
+        // What ends at once is asked about, however that was said.
+        for ends in [
+            &["thing", "rotate", id][..],
+            &["thing", "rotate", id, "--overlap", "0"],
+            &["thing", "external-key", id, "--remove"],
+        ] {
+            assert!(shell.fails(2, ends).contains("--yes"), "{ends:?}");
+        }
         // A file that exists is not overwritten, and no new key is made for it.
         let told =
             shell.fails(2, &["thing", "rotate", id, "--overlap", "60", "--key-file", file.to_str().unwrap()]);

@@ -186,7 +186,7 @@ async fn one(asked: &Asked<'_>, verb: &str) -> Result<(), Failure> {
         "update" => update(asked, "thing", &path).await,
         "rotate" => {
             let overlap = given.number("overlap");
-            if overlap.is_none() {
+            if overlap.unwrap_or(0) == 0 {
                 asked.confirm(&format!("Give {name} a new key; the present one ends at once"))?;
             }
             let place = Place::reserve(given.path("key-file").filter(|_| !asked.is_dry()))?;
@@ -204,6 +204,9 @@ async fn one(asked: &Asked<'_>, verb: &str) -> Result<(), Failure> {
         }
         "external-key" => {
             let path = format!("{path}/external-key");
+            if given.text("KEY").is_none() {
+                asked.confirm(&format!("Take the external key of {name} away; what uses it is let in no more"))?;
+            }
             let (request, sentence) = match given.text("KEY") {
                 Some(key) => {
                     (asked.client.patch(&path).json(&json!({"key": key})), "has that external key now")
