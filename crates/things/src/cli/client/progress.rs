@@ -1,6 +1,7 @@
 //! How far a long command is: a bar where somebody looks, a line every few seconds where it is written down.
 
 use std::{
+    fmt,
     io::{self, IsTerminal, Write},
     sync::{
         Arc,
@@ -9,13 +10,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{
+    HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Failure, inert, trouble::exit};
+use super::{Failure, inert, terminal, trouble::exit};
 
 /// How often a line is written where there is no terminal.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// In windows with fewer columns there is no bar, only how far it is.
+const NARROW: usize = 72;
 
 /// One stretch of a long command.
 pub(super) struct Progress {
@@ -54,18 +60,28 @@ impl Progress {
     }
 
     fn style(&self, known: bool) {
+        // The template is ours; were it wrong, the bar would be plain.
+        if let Ok(style) = ProgressStyle::with_template(&self.template(known, terminal::width_of(&io::stderr()))) {
+            // The one that is built in has decimals.
+            let rate = |state: &ProgressState, into: &mut dyn fmt::Write| {
+                let _ = write!(into, "{}/s", whole(state.per_sec()));
+            };
+            self.bar.set_style(style.with_key("rate", rate).progress_chars("=> "));
+        }
+    }
+
+    /// As much as fits into a line of the window: one that is wrapped is not taken away again.
+    fn template(&self, known: bool, width: Option<usize>) -> String {
         let (at, of, rate) = match self.counts {
             Counts::Bytes => ("{bytes}", "{total_bytes}", "{bytes_per_sec}"),
-            Counts::Rows => ("{human_pos}", "{human_len}", "{per_sec}"),
+            Counts::Rows => ("{human_pos}", "{human_len}", "{rate}"),
         };
-        let template = if known {
-            format!("{} [{{bar:24}}] {at}/{of}  {rate}  {{eta}} left", self.doing)
-        } else {
-            format!("{} {{spinner}} {at}  {rate}", self.doing)
-        };
-        // The template is ours; were it wrong, the bar would be plain.
-        if let Ok(style) = ProgressStyle::with_template(&template) {
-            self.bar.set_style(style.progress_chars("=> "));
+        let doing = self.doing;
+        match (known, width) {
+            (true, Some(..NARROW)) => format!("{doing} {{percent}}%  {{eta}} left"),
+            (false, Some(..NARROW)) => format!("{doing} {{spinner}} {at}"),
+            (true, _) => format!("{doing} [{{wide_bar}}] {at}/{of}  {rate}  {{eta}} left"),
+            (false, _) => format!("{doing} {{spinner}} {at}  {rate}"),
         }
     }
 
@@ -127,6 +143,12 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// A rate without decimals.
+fn whole(rate: f64) -> String {
+    let text = format!("{rate:.0}");
+    text.parse().map_or(text, |rate: u64| HumanCount(rate).to_string())
 }
 
 /// Counts what another task moves, and shows it until that task is done.
@@ -215,5 +237,17 @@ impl<R: tokio::io::AsyncRead + Unpin> tokio::io::AsyncRead for Counted<R> {
         let read = into.filled().len() - before;
         self.counter.fetch_add(u64::try_from(read).unwrap_or_default(), Ordering::Relaxed);
         polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_whole() {
+        assert_eq!(whole(5_846.683_4), "5,847");
+        assert_eq!(whole(0.2), "0");
+        assert_eq!(whole(f64::INFINITY), "inf");
     }
 }

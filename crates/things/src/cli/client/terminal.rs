@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, IsTerminal, Read, Write},
+    os::fd::AsFd,
 };
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
@@ -10,13 +11,17 @@ use zeroize::Zeroizing;
 
 use super::{Failure, inert};
 
-/// The window's width in columns; `None` where there is no window.
+/// The width in columns of the window for results; `None` where there is no window.
 pub(super) fn width() -> Option<usize> {
-    let out = io::stdout();
+    width_of(&io::stdout())
+}
+
+/// The width of the window that this goes to.
+pub(super) fn width_of(out: &(impl IsTerminal + AsFd)) -> Option<usize> {
     if !out.is_terminal() {
         return None;
     }
-    let size = tcgetwinsize(&out).ok()?;
+    let size = tcgetwinsize(out).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
