@@ -52,8 +52,7 @@ impl Whole {
             fs::remove_file(&part).map_err(failed)?;
         }
         let mode = if secret { 0o600 } else { 0o644 };
-        let file =
-            OpenOptions::new().write(true).create_new(true).mode(mode).open(&part).map_err(failed)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part).map_err(failed)?;
         // Where files cannot be locked, two runs at once are not told apart.
         let _ = file.try_lock();
         Ok(Self { path: path.to_owned(), part, file: Some(file) })
@@ -65,12 +64,16 @@ impl Whole {
         file.write_all(bytes).map_err(|error| Failure::to(&format!("write {path}"), &error))
     }
 
+    /// Closes it, whole and not yet under its name: one of many that appear together.
+    pub(super) fn close(&mut self) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::to(&format!("write {}", self.path.display()), &error);
+        self.file.take().map_or(Ok(()), |file| file.sync_all().map_err(failed))
+    }
+
     /// It is whole: on the disk, and under its name.
     pub(super) fn finish(mut self) -> Result<(), Failure> {
+        self.close()?;
         let failed = |error: io::Error| Failure::to(&format!("write {}", self.path.display()), &error);
-        if let Some(file) = self.file.take() {
-            file.sync_all().map_err(failed)?;
-        }
         fs::rename(&self.part, &self.path).map_err(failed)?;
         if let Some(Ok(directory)) = self
             .path
