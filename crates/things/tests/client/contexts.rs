@@ -58,3 +58,23 @@ async fn log_ins_are_remembered_for_their_owner_and_their_server_only() {
         let _ = shell;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_accounts_on_one_server_are_two_contexts() {
+    for engine in engines() {
+        let server = start(engine).await;
+        let (ada, ben) = (server.person("ada@example.com").await, server.person("ben@example.com").await);
+        let shell = Shell::bare();
+        // Logging in again is no second account.
+        for person in [&ada, &ben, &ben] {
+            let done = shell.fed(&["--url", &url(&server), "login", "--token-stdin"], person.token());
+            assert_eq!(done.code, Some(0), "{done:?}");
+            assert!(!done.err.contains("not encrypted"), "this machine is as good as encrypted: {done:?}");
+        }
+        let host = url(&server).trim_start_matches("http://").to_owned();
+        assert!(shell.ok(&["whoami"]).contains("ben@example.com"), "the newest is in use");
+        assert!(shell.ok(&["whoami", "--context", &host]).contains("ada@example.com"));
+        assert!(shell.ok(&["whoami", "--context", &format!("{host}/ben@example.com")]).contains("ben@"));
+        assert_eq!(shell.json(&["context", "list"]).as_array().unwrap().len(), 2);
+    }
+}

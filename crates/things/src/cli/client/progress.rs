@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal, Write},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -61,7 +61,9 @@ impl Progress {
 
     fn style(&self, known: bool) {
         // The template is ours; were it wrong, the bar would be plain.
-        if let Ok(style) = ProgressStyle::with_template(&self.template(known, terminal::width_of(&io::stderr()))) {
+        if let Ok(style) =
+            ProgressStyle::with_template(&self.template(known, terminal::width_of(&io::stderr())))
+        {
             // The one that is built in has decimals.
             let rate = |state: &ProgressState, into: &mut dyn fmt::Write| {
                 let _ = write!(into, "{}/s", whole(state.per_sec()));
@@ -142,6 +144,11 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+        // A bar fills its line, so the `^C` of the terminal went into the next one, which was cleared in its place.
+        let typed = TYPED.swap(0, Ordering::Relaxed);
+        if typed > 0 && self.lines.is_none() && terminal::shows_control(&io::stderr()) {
+            let _ = write!(io::stderr(), "{}\r", "\u{1b}[1A\u{1b}[2K".repeat(typed));
+        }
     }
 }
 
@@ -170,6 +177,9 @@ pub(super) async fn watched<T>(
     }
 }
 
+/// How often Ctrl-C was typed while a bar was shown. Signals are the process's, and so is its terminal.
+static TYPED: AtomicUsize = AtomicUsize::new(0);
+
 /// Ctrl-C, the end of the terminal, and what service managers and `kill` send.
 pub(super) struct Signals {
     interrupt: Signal,
@@ -191,7 +201,10 @@ impl Signals {
     /// Waits for one: the exit code that tells it.
     pub(super) async fn next(&mut self) -> u8 {
         tokio::select! {
-            _ = self.interrupt.recv() => exit::INTERRUPTED,
+            _ = self.interrupt.recv() => {
+                TYPED.fetch_add(1, Ordering::Relaxed);
+                exit::INTERRUPTED
+            }
             _ = self.hang_up.recv() => exit::HUNG_UP,
             _ = self.terminate.recv() => exit::TERMINATED,
         }

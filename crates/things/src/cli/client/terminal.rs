@@ -25,6 +25,11 @@ pub(super) fn width_of(out: &(impl IsTerminal + AsFd)) -> Option<usize> {
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
+/// Whether Ctrl-C is shown as `^C`.
+pub(super) fn shows_control(out: &impl AsFd) -> bool {
+    tcgetattr(out).is_ok_and(|modes| modes.local_modes.contains(LocalModes::ECHO | LocalModes::ECHOCTL))
+}
+
 /// Asks before something that cannot be taken back.
 pub(super) fn confirm(question: &str) -> Result<(), Failure> {
     let question = inert::line(question);
@@ -61,6 +66,15 @@ pub(super) fn ask(what: &str) -> Result<String, Failure> {
         line.extend_from_slice(&byte);
     }
     let line = String::from_utf8_lossy(&line).trim().to_owned();
+    if line.is_empty() { Err(Failure::Usage(format!("no {what} was given"))) } else { Ok(line) }
+}
+
+/// A secret from the standard input, without the end of its line.
+pub(super) fn line_of_stdin(what: &str) -> Result<Zeroizing<String>, Failure> {
+    let mut read = Zeroizing::new(String::new());
+    let input = io::stdin().take(64 * 1024).read_to_string(&mut read);
+    input.map_err(|error| Failure::to(&format!("read the {what}"), &error))?;
+    let line = Zeroizing::new(read.trim_end_matches(['\r', '\n']).to_owned());
     if line.is_empty() { Err(Failure::Usage(format!("no {what} was given"))) } else { Ok(line) }
 }
 

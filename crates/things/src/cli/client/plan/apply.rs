@@ -224,8 +224,8 @@ fn count(steps: usize) -> u64 {
 }
 
 fn interrupted(code: u8, done: usize) -> Failure {
-    let words = "changes are made, the others are not. Run the command again for those";
-    Failure::interrupted(code, &format!("{done} {words}"))
+    let made = if done == 1 { "1 change is made".to_owned() } else { format!("{done} changes are made") };
+    Failure::interrupted(code, &format!("{made}, the others are not. Run the command again for those"))
 }
 
 /// What went wrong, and that something was done before.
