@@ -153,10 +153,16 @@ fn run() -> Result<(), Failure> {
 
 /// Writes for a person, or a program, on the other end of the standard output.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    read_on(text).map(|_| ())
+}
+
+/// The same, and whether anybody still reads.
+pub(crate) fn read_on(text: &str) -> Result<bool, Failure> {
     match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Ok(true),
         // `things config show | head` is nobody's fault.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::to("write", &error)),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::to("write", &error)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `things` as a client of a server's HTTP API, and of nothing else: no configuration file, no database, no log.
 
+mod answers;
 mod asked;
 mod backups;
 mod contexts;

@@ -144,30 +144,13 @@ impl<'a> Asked<'a> {
 
     /// A change by POST: repeated if the connection breaks, and made once.
     pub(super) async fn make(&self, what: &str, request: Request) -> Result<Option<Value>, Failure> {
-        // A dry run keeps nothing, so there is nothing to recognise again.
-        let request = if self.dry { request } else { request.idempotent(&fresh_key()?) };
-        self.change(what, request).await
+        self.change(what, self.once(request)?).await
     }
 
-    /// Tells what a dry run found.
-    pub(super) fn effect(&self, effect: &Value) -> Result<(), Failure> {
-        if self.out.form != Form::Table {
-            return self.out.json(effect);
-        }
-        let changes = effect.get("changes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let total = effect.get("total").and_then(Value::as_u64).unwrap_or_default();
-        self.out
-            .say(&format!("dry run: {total} change{} would be made", if total == 1 { "" } else { "s" }))?;
-        for change in changes {
-            let text = |name: &str| change.get(name).and_then(Value::as_str).unwrap_or_default();
-            let (name, id) = (text("subject_name"), text("subject_id"));
-            let whom = if name.is_empty() { id.to_owned() } else { format!("{name} ({id})") };
-            let details =
-                change.get("changes").filter(|value| !value.is_null()).map(|value| format!("  {value}"));
-            self.out.say(&format!("  {}  {whom}{}", text("action"), details.unwrap_or_default()))?;
-        }
-        let told = u64::try_from(changes.len()).unwrap_or(u64::MAX);
-        if told < total { self.out.say(&format!("  and {} more", total - told)) } else { Ok(()) }
+    /// A POST that happens once, however often it is sent.
+    pub(super) fn once(&self, request: Request) -> Result<Request, Failure> {
+        // A dry run keeps nothing, so there is nothing to recognise again.
+        Ok(if self.dry { request } else { request.idempotent(&fresh_key()?) })
     }
 
     /// Shows a list as its pages come, up to `--limit` or all of it.
@@ -207,7 +190,9 @@ impl<'a> Asked<'a> {
             page.items.truncate(most - shown);
             shown += page.items.len();
             page.items.iter_mut().for_each(&add);
-            list.page(&page.items)?;
+            if !list.page(&page.items)? {
+                return Ok(());
+            }
             if shown >= most {
                 if more {
                     let of = if page.total_exact {
@@ -221,16 +206,6 @@ impl<'a> Asked<'a> {
             }
         }
         list.end()
-    }
-
-    /// Ends by telling what was made or changed: the object for programs, a sentence for people.
-    pub(super) fn done(&self, sentence: &str, answer: Option<&Value>) -> Result<(), Failure> {
-        match (self.out.form, answer) {
-            (_, None) => Ok(()),
-            (Form::Table, Some(_)) => self.out.say(sentence),
-            (Form::Json, Some(value)) => self.out.json(value),
-            (_, Some(value)) => super::output::print(&format!("{value}\n"), super::output::Escape::Json),
-        }
     }
 }
 

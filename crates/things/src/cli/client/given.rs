@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 use serde_json::{Map, Value};
 
 use super::{Failure, HEADING};
@@ -60,7 +60,9 @@ impl<'a> Given<'a> {
 
     /// Whether the command itself has this flag, and not only one of those around it.
     pub(super) fn takes(&self, name: &str) -> bool {
-        self.chain.last().is_some_and(|matches| matches.try_get_one::<bool>(name).is_ok())
+        // A flag of the command has a value, given or not. Whether there is such a flag clap tells in debug builds only.
+        let own = self.chain.last().and_then(|matches| matches.try_get_one::<bool>(name).ok().flatten());
+        own.is_some()
     }
 
     pub(super) fn number(&self, name: &str) -> Option<u64> {
@@ -150,6 +152,11 @@ pub(super) fn verb(name: &'static str, about: &'static str) -> Command {
 /// A verb that changes something, and can ask first what that would do.
 pub(super) fn change(name: &'static str, about: &'static str) -> Command {
     verb(name, about).arg(dry_run())
+}
+
+/// At least one of these options: an update without any would change nothing.
+pub(super) fn some_of(options: &'static [&'static str]) -> ArgGroup {
+    ArgGroup::new("change").args(options).multiple(true).required(true)
 }
 
 /// `--dry-run`: for commands that do nothing but tell, if it is given. No other has it, and is refused with it.

@@ -311,7 +311,7 @@ impl Import<'_> {
             number("unchanged"),
             number("rejected")
         );
-        self.asked.done(&sentence, Some(event))?;
+        self.asked.done(&sentence, &[], Some(event))?;
         if let (Some(path), true) = (self.asked.given.path("keys"), keys > 0) {
             note(&format!("{keys} keys are in {}; they are shown nowhere else", path.display()));
         }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Failure,
+    answers::Change,
     asked::{Asked, PAGE, text},
     given::{change, list, option, switch, verb, word, words},
     members::ROLES,
@@ -91,21 +92,23 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
             if verb == "revoke" {
                 asked.confirm(&format!("Take back {}", names.join(", ")))?;
             }
-            for (id, name) in ids.iter().zip(names) {
-                let what = format!("{verb} {name}");
-                let done = match verb {
-                    "revoke" => asked.change(&what, asked.client.delete(&format!("/invites/{id}"))).await?,
-                    _ => asked.make(&what, asked.client.post(&format!("/invites/{id}/{verb}"))).await?,
+            let past = match verb {
+                "accept" => "accepted",
+                "decline" => "declined",
+                "revoke" => "revoked",
+                _ => "sent again",
+            };
+            let mut ids = ids.iter();
+            let prepare = async |name: &str| {
+                let id = ids.next().map(String::as_str).unwrap_or_default();
+                let request = match verb {
+                    "revoke" => asked.client.delete(&format!("/invites/{id}")),
+                    _ => asked.once(asked.client.post(&format!("/invites/{id}/{verb}")))?,
                 };
-                let past = match verb {
-                    "accept" => "accepted",
-                    "decline" => "declined",
-                    "revoke" => "revoked",
-                    _ => "sent again",
-                };
-                asked.done(&format!("{name} is {past}"), done.as_ref())?;
-            }
-            Ok(())
+                let (what, done) = (format!("{verb} {name}"), format!("{name} is {past}"));
+                Ok(Change { what, request, done, tells_id: false })
+            };
+            asked.each(COLUMNS, &names, prepare).await
         }
     }
 }
@@ -139,12 +142,18 @@ async fn named(asked: &Asked<'_>, name: &str, received: bool) -> Result<String, 
     let list = if received { mine(asked, false).await? } else { listed(asked, true).await? };
     let pages = asked.client.get(&list).query("limit", PAGE.to_string()).pages("invites");
     let what = format!("look for the invite {name}");
-    let mut all: Vec<Value> =
-        pages.collect(10_000).await.map_err(|error| Failure::asking(&what, &error))?;
+    let mut all: Vec<Value> = pages.collect(10_000).await.map_err(|error| Failure::asking(&what, &error))?;
     all.retain(|invite| match (received, text(invite, "kind")) {
         (false, _) => text(invite, "invitee_email").eq_ignore_ascii_case(name),
         (true, kind) => text(invite, &format!("{kind}_name")) == name,
     });
+    // A group's invite that sleeps came along with the organisation's, which stands for both.
+    let sleeps = |invite: &Value| {
+        text(invite, "kind") == "group" && invite.get("dormant").and_then(Value::as_bool).unwrap_or_default()
+    };
+    if !all.iter().all(sleeps) {
+        all.retain(|invite| !sleeps(invite));
+    }
     let waiting: Vec<&Value> = all.iter().filter(|invite| text(invite, "state") == "pending").collect();
     match (waiting.as_slice(), all.as_slice()) {
         (&[one], _) | ([], [one]) => Ok(text(one, "id").to_owned()),
@@ -154,7 +163,8 @@ async fn named(asked: &Asked<'_>, name: &str, received: bool) -> Result<String, 
             if received { "that you received" } else { "that you sent, or of the place that is given" },
         ))),
         _ => {
-            let told = all.iter().map(|invite| format!("\n  {}  {}", text(invite, "id"), text(invite, "state")));
+            let told =
+                all.iter().map(|invite| format!("\n  {}  {}", text(invite, "id"), text(invite, "state")));
             let told: String = told.collect();
             Err(Failure::Usage(format!("several invites are meant by {name}; say which by its id{told}")))
         }
@@ -181,7 +191,6 @@ async fn create(asked: &Asked<'_>) -> Result<(), Failure> {
         Some(_) => Ok(()),
         None => Err(Failure::Usage("say with which role: --role".to_owned())),
     };
-    let what = "send the invite";
     let path = if let Some(group) = asked.group().await? {
         needs_role()?;
         if with_offers {
@@ -196,11 +205,11 @@ async fn create(asked: &Asked<'_>) -> Result<(), Failure> {
     } else {
         "/invites".to_owned()
     };
-    for email in emails {
+    let prepare = async |email: &str| {
         body.insert("email".to_owned(), email.into());
-        let made = asked.make(what, asked.client.post(&path).json(&body)).await?;
-        let id = made.as_ref().map_or("", |made| text(made, "id")).to_owned();
-        asked.done(&format!("{email} is invited: {id}"), made.as_ref())?;
-    }
-    Ok(())
+        let request = asked.once(asked.client.post(&path).json(&body))?;
+        let (what, done) = (format!("invite {email}"), format!("{email} is invited"));
+        Ok(Change { what, request, done, tells_id: true })
+    };
+    asked.each(COLUMNS, &emails, prepare).await
 }
