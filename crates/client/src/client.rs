@@ -146,9 +146,25 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> Request {
-        let url = self.inner.base.join(path.trim_start_matches('/'));
-        let url = url.map_err(|error| Error::Invalid(format!("{path} is not a path: {error}")));
-        Request::new(self.clone(), method, url, self.inner.authorization.clone())
+        Request::new(self.clone(), method, self.at(path), self.inner.authorization.clone())
+    }
+
+    /// A path below the base. What stands between its slashes is percent-encoded: a name that was put in from elsewhere
+    /// stays one name, and leads nowhere else.
+    fn at(&self, path: &str) -> Result<Url, Error> {
+        let refuse = || Error::Invalid(format!("{path:?} is not a path: names between slashes are"));
+        let mut url = self.inner.base.clone();
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let is_name =
+            |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains(char::is_control);
+        if path.is_empty() {
+            return Ok(url);
+        }
+        if !path.split('/').all(is_name) {
+            return Err(refuse());
+        }
+        url.path_segments_mut().map_err(|()| refuse())?.pop_if_empty().extend(path.split('/'));
+        Ok(url)
     }
 }
 
@@ -208,6 +224,24 @@ mod tests {
         ];
         for bad in refused {
             assert!(matches!(Client::new(bad, None), Err(Error::Invalid(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_path_stays_below_the_servers_url() {
+        let client = Client::new("https://example.com/iot", None).unwrap();
+        let at = |path: &str| client.at(path).map(String::from);
+        assert_eq!(at("/things/1").unwrap(), "https://example.com/iot/things/1");
+        assert_eq!(
+            at("things/a b?c#d%2e%2e").unwrap(),
+            "https://example.com/iot/things/a%20b%3Fc%23d%252e%252e"
+        );
+        assert_eq!(at("http:evil.example").unwrap(), "https://example.com/iot/http:evil.example");
+        assert_eq!(at("").unwrap(), "https://example.com/iot/");
+        for bad in
+            ["/invites/../things/1", "/invites/..", "/./a", "/a//b", "//evil.example/a", "/a/", "/a/.\t./b"]
+        {
+            assert!(matches!(at(bad), Err(Error::Invalid(_))), "{bad}");
         }
     }
 

@@ -43,7 +43,7 @@ impl Error {
         self.problem().map(|problem| problem.status)
     }
 
-    /// What the transport says, with its causes and without the URL, which may be long.
+    /// What the transport says, with its causes; of the URL only which server it is, since the rest may be long.
     pub(crate) fn transport(error: reqwest::Error, patience: std::time::Duration) -> Self {
         if error.is_builder() {
             return Self::Invalid(chain(&error.without_url()));
@@ -55,7 +55,10 @@ impl Error {
         if let Some(source) = found::<crate::request::Unreadable>(&error) {
             return Self::Source(std::io::Error::new(source.0, source.1.clone()));
         }
-        Self::Unreachable(chain(&error.without_url()))
+        let server = error.url().map(|url| url.origin().ascii_serialization());
+        let broken = if error.is_connect() { " cannot be reached" } else { "" };
+        let why = chain(&error.without_url());
+        Self::Unreachable(server.map_or_else(|| why.clone(), |server| format!("{server}{broken}: {why}")))
     }
 }
 

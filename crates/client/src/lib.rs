@@ -29,7 +29,8 @@
 //! A request that only reads, one with an [`Idempotency-Key`](Request::idempotent), and any to which the
 //! server says that nothing was carried out (429, and 503 of the kind `unavailable`) is sent again, a few times
 //! and after `Retry-After`, unless that is longer than [`Patience::longest_wait`]. Nothing else ever is: the caller
-//! alone knows whether a change may happen twice.
+//! alone knows whether a change may happen twice. An [upload](Request::upload) is sent once, whatever it is: its reader
+//! cannot be read again.
 
 mod client;
 mod error;

@@ -5,7 +5,7 @@
 //!
 //! Exit codes: 0 all went well, 1 something failed, 2 the command line or the configuration is wrong,
 //! 3 `things doctor` found an error. Of a client: 4 not authenticated or not allowed, 5 not found, 6 in conflict
-//! with how things are, 7 the server cannot be reached, 130 interrupted.
+//! with how things are, 7 the server cannot be reached, 129, 130 and 143 ended by a signal.
 
 mod adopt;
 mod bench;
@@ -153,10 +153,16 @@ fn run() -> Result<(), Failure> {
 
 /// Writes for a person, or a program, on the other end of the standard output.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    read_on(text).map(|_| ())
+}
+
+/// The same, and whether anybody still reads.
+pub(crate) fn read_on(text: &str) -> Result<bool, Failure> {
     match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Ok(true),
         // `things config show | head` is nobody's fault.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::to("write", &error)),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::to("write", &error)),
     }
 }
 
@@ -213,7 +219,7 @@ fn root() -> Command {
              things.default.toml lists all of them.\n\n\
              Exit codes: 0 all went well, 1 something failed, 2 the command line or the configuration is wrong, \
              3 the doctor found an error, 4 not authenticated or not allowed, 5 not found, 6 in conflict with how \
-             things are, 7 the server cannot be reached, 130 interrupted.",
+             things are, 7 the server cannot be reached, 129, 130 and 143 ended by a signal.",
         )
 }
 

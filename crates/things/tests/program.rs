@@ -47,7 +47,7 @@ impl Started {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut banner = Vec::new();
         let out = child.stdout.as_mut().unwrap();
-        // The banner is one write; `keys` is in its last line, or the curl line follows.
+        // The banner is one write; `keys` is in its last line, or how to log in follows.
         let deadline = Instant::now() + Duration::from_secs(20);
         while !String::from_utf8_lossy(&banner).contains("  keys  ") && Instant::now() < deadline {
             let mut part = [0; 4096];
@@ -83,7 +83,10 @@ async fn the_first_start_makes_everything_and_says_so_once() {
     let service = Started::by(&mut things(dir.path()));
     let password = service.told("password").to_owned();
     assert_eq!(service.told("e-mail"), "admin@example.com");
-    assert!(service.banner.contains("/tokens"), "{}", service.banner);
+    let login = format!("things login --url {} --email admin@example.com", service.told("API"));
+    assert!(service.banner.contains(&login), "{}", service.banner);
+    // On a command line others would see it.
+    assert_eq!(service.banner.matches(&password).count(), 1, "{}", service.banner);
     let health = reqwest::get(format!("{}/health", service.told("API"))).await.unwrap();
     assert_eq!(health.status(), 200);
     // Metrics are on their own listener only.

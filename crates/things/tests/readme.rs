@@ -127,6 +127,9 @@ impl Place {
         fs::write(bin.join("cargo"), script).unwrap();
         fs::set_permissions(bin.join("cargo"), fs::Permissions::from_mode(0o755)).unwrap();
 
+        // As `cargo install` would.
+        symlink(env!("CARGO_BIN_EXE_things"), bin.join("things")).unwrap();
+
         let mut path: Vec<PathBuf> = vec![bin];
         path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
         let mut env = BTreeMap::from([

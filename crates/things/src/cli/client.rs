@@ -1,5 +1,6 @@
 //! `things` as a client of a server's HTTP API, and of nothing else: no configuration file, no database, no log.
 
+mod answers;
 mod asked;
 mod backups;
 mod contexts;
@@ -32,7 +33,7 @@ use clap_complete::Shell;
 
 use self::{
     asked::Asked,
-    given::{Given, option, switch},
+    given::{Given, dry_run, option, switch},
     output::Form,
 };
 use super::Failure;
@@ -57,11 +58,16 @@ pub(super) fn commands() -> Vec<Command> {
     let files = [imports::command(), exports::command(), labels::command(), plan, apply, backup, restore];
     let around = login::commands().into_iter().chain([contexts::command()]);
     let manual = manual::commands().into_iter();
-    around.chain(talking).chain(files).map(|command| shared(command, &options())).chain(manual).collect()
+    around.chain(talking).chain(files).map(|command| shared(command, &everywhere())).chain(manual).collect()
+}
+
+/// Options that can stand before the command.
+pub(super) fn options() -> Vec<Arg> {
+    everywhere().into_iter().chain([dry_run()]).collect()
 }
 
 /// Options that can stand anywhere after `things`.
-pub(super) fn options() -> Vec<Arg> {
+fn everywhere() -> Vec<Arg> {
     let options = vec![
         option("url", "URL", "The server's API [env: THINGS_URL]"),
         option("context", "NAME", "Use this server and log-in instead of the current one"),
@@ -71,22 +77,24 @@ pub(super) fn options() -> Vec<Arg> {
         option("org", "ORG", "In this organisation: its name or id"),
         option("group", "GROUP", "In this group: its name or id"),
         option("profile", "PROFILE", "On this profile: its name or id"),
-        switch("dry-run", "Change nothing: ask the server what the change would do"),
         switch("yes", "Do not ask before deleting").short('y'),
     ];
     options.into_iter().map(|option| option.help_heading(HEADING)).collect()
 }
 
-/// Gives the options to a command and to all below it.
+/// Gives the options to a command and to all below it. `--dry-run` they have themselves, if they heed it; before the verb it
+/// can stand where some verb has it.
 fn shared(command: Command, options: &[Arg]) -> Command {
     let inner: Vec<String> = command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
     let own: Vec<String> = command.get_arguments().map(|own| own.get_id().to_string()).collect();
     let missing =
         options.iter().filter(|option| !own.iter().any(|own| own == option.get_id().as_str())).cloned();
     let command = command.args(missing);
-    inner
+    let command = inner
         .into_iter()
-        .fold(command, |command, name| command.mut_subcommand(name, |inner| shared(inner, options)))
+        .fold(command, |command, name| command.mut_subcommand(name, |inner| shared(inner, options)));
+    let heeded = |command: &Command| command.get_arguments().any(|own| own.get_id() == "dry-run");
+    if command.get_subcommands().any(heeded) { command.arg(dry_run()) } else { command }
 }
 
 /// Whether a word is one of these commands.
@@ -97,6 +105,10 @@ pub(super) fn knows(word: &str) -> bool {
 /// Runs what was asked for.
 pub(super) fn run(matches: &ArgMatches, whole: Command) -> Result<(), Failure> {
     let given = Given::of(matches);
+    if given.flag("dry-run") && !given.takes("dry-run") {
+        let command = given.words.join(" ");
+        return Err(Failure::Usage(format!("{command} takes no --dry-run, and nothing is done")));
+    }
     match given.word(0) {
         "completions" => {
             let shell = matches.subcommand().and_then(|(_, arguments)| arguments.get_one::<Shell>("SHELL"));

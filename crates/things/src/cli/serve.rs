@@ -272,23 +272,15 @@ fn banner(
         "\nThis is the first start. The platform's administrator:\n\n  e-mail     {}\n",
         root.email
     ));
-    let shown = match &root.generated {
-        Some(password) => {
-            text.push_str(&format!(
-                "  password   {}\n             It is shown only now.\n",
-                password.expose()
-            ));
-            password.expose()
-        }
-        None => {
-            text.push_str("  password   as configured\n");
-            "…"
-        }
-    };
-    let body = serde_json::json!({"email": root.email.as_str(), "password": shown});
+    match &root.generated {
+        Some(password) => text
+            .push_str(&format!("  password   {}\n             It is shown only now.\n", password.expose())),
+        None => text.push_str("  password   as configured\n"),
+    }
+    // The password is asked for: on a command line it would be in the shell's history and the list of processes.
     text.push_str(&format!(
-        "\nLog in next; the answer's token goes into the header `Authorization: Bearer <token>`:\n\n  \
-         curl -s {url}/tokens -H 'Content-Type: application/json' \\\n    -d '{body}'\n\n"
+        "\nLog in next, in a browser at {url}/login or by\n\n  things login --url {url} --email {}\n\n",
+        root.email
     ));
     text
 }

@@ -138,10 +138,13 @@ fn asked(request: &Request, route: &str, value: Option<String>) -> Result<bool, 
     match openapi::looks(request.method(), route).map(|looks| looks.effect) {
         Some(Effect::Change) => {}
         Some(Effect::Unrepeatable) => {
-            return refuse(
+            return refuse(if route == "/restore" {
+                "is not possible for a restore, whose progress is told while it is made; try it on a scratch \
+                     installation"
+            } else {
                 "is not possible here: this operation also does what is outside of a transaction and cannot be \
-                 undone, as counting attempts or looking at what is secret",
-            );
+                     undone, as counting attempts"
+            });
         }
         Some(Effect::None) | None => return refuse("is for operations that change something; leave it out"),
     }

@@ -1,7 +1,7 @@
 //! A whole installation as a file.
 
 use crate::{
-    app::{engines, start},
+    app::{ROOT_PASSWORD, engines, start},
     typed::{Shell, mode},
 };
 
@@ -26,6 +26,14 @@ async fn a_backup_is_whole_and_for_its_owner_or_it_is_not_there() {
         );
         let rows = text.lines().count() - 2;
         assert!(done.err.contains(&format!("holds {rows} rows")), "{done:?}");
+
+        // It fills another one, which is empty and has the same keys.
+        let other = start(engine).await;
+        let there = Shell::of(&other, &other.root().await);
+        let done = there.run(&["restore", file.to_str().unwrap(), "--yes"]);
+        assert!(done.code == Some(0) && done.out.contains("everything is restored"), "{done:?}");
+        let ada_there = Shell::of(&other, &other.log_in("ada@example.com", ROOT_PASSWORD).await);
+        assert_eq!(ada_there.json(&["org", "list"]), ada.json(&["org", "list"]));
 
         // This installation is not empty.
         assert!(root.fails(2, &["restore", "all.ndjson"]).contains("--yes"));

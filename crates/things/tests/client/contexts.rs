@@ -42,11 +42,39 @@ async fn log_ins_are_remembered_for_their_owner_and_their_server_only() {
         ada.get("/users/profile").await.expect(200);
         shell.ok(&["context", "remove", "other"]);
 
+        // A token in the environment counts before any log-in, and is said to if it is in the way.
+        let mut shadowed = Shell::bare();
+        shadowed.variables = vec![("THINGS_TOKEN", "tok_old".to_owned()), ("THINGS_URL", url(&one))];
+        assert!(shadowed.fails(4, &["whoami"]).contains("THINGS_TOKEN is set, and was refused"));
+        let done = shadowed.fed(&["login", "--token-stdin", "--context", "mine"], ada.token());
+        assert!(done.code == Some(0) && done.err.contains("counts before this log-in"), "{done:?}");
+        assert!(shadowed.ok(&["whoami", "--context", "mine"]).contains("ada@example.com"));
+
         std::fs::write(&file, "current = \"x\"\n[contexts.x]\nurl = 1\n").unwrap();
         let told = shell.fails(2, &["whoami"]);
         assert!(told.contains("contexts.toml:3") && !told.contains("url = 1"), "{told}");
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
         assert!(shell.fails(1, &["whoami"]).contains("chmod 600"));
         let _ = shell;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_accounts_on_one_server_are_two_contexts() {
+    for engine in engines() {
+        let server = start(engine).await;
+        let (ada, ben) = (server.person("ada@example.com").await, server.person("ben@example.com").await);
+        let shell = Shell::bare();
+        // Logging in again is no second account.
+        for person in [&ada, &ben, &ben] {
+            let done = shell.fed(&["--url", &url(&server), "login", "--token-stdin"], person.token());
+            assert_eq!(done.code, Some(0), "{done:?}");
+            assert!(!done.err.contains("not encrypted"), "this machine is as good as encrypted: {done:?}");
+        }
+        let host = url(&server).trim_start_matches("http://").to_owned();
+        assert!(shell.ok(&["whoami"]).contains("ben@example.com"), "the newest is in use");
+        assert!(shell.ok(&["whoami", "--context", &host]).contains("ada@example.com"));
+        assert!(shell.ok(&["whoami", "--context", &format!("{host}/ben@example.com")]).contains("ben@"));
+        assert_eq!(shell.json(&["context", "list"]).as_array().unwrap().len(), 2);
     }
 }

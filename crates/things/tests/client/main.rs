@@ -11,8 +11,12 @@
 mod app;
 mod backups;
 mod contexts;
+mod dry;
 mod files;
+mod forms;
 mod nouns;
 mod organisations;
+mod rejects;
+mod signals;
 mod terminal;
 mod typed;

@@ -52,6 +52,12 @@ async fn a_device_is_made_found_changed_and_deleted_by_names() {
         assert!(shown.contains("\\u{9b}") && !shown.contains('\u{9b}'), "{shown}");
         assert!(!shell.ok(&["thing", "show", id, "-o", "json"]).contains('\u{9b}'));
 
+        let own = shell.fed(
+            &[&["thing", "create", "Old one", "--profile", "Sensors", "--key-stdin"], &within[..]].concat(),
+            "a-key-of-its-own\n",
+        );
+        assert_eq!((own.code, own.out.as_str()), (Some(0), "a-key-of-its-own\n"), "{own:?}");
+
         run(&["thing", "update", "Boiler room", "--name", "Boiler", "--metadata", "{}"]);
         assert_eq!(shell.json(&["thing", "show", id])["name"], "Boiler");
         run(&["thing", "disable", "Boiler"]);
@@ -63,6 +69,14 @@ async fn a_device_is_made_found_changed_and_deleted_by_names() {
         assert!(!rotated.contains("thk_"), "{rotated}");
         assert_eq!(mode(&file), 0o600);
         assert!(std::fs::read_to_string(&file).unwrap().starts_with("thk_"));
+        // What ends at once is asked about, however that was said.
+        for ends in [
+            &["thing", "rotate", id][..],
+            &["thing", "rotate", id, "--overlap", "0"],
+            &["thing", "external-key", id, "--remove"],
+        ] {
+            assert!(shell.fails(2, ends).contains("--yes"), "{ends:?}");
+        }
         // A file that exists is not overwritten, and no new key is made for it.
         let told =
             shell.fails(2, &["thing", "rotate", id, "--overlap", "60", "--key-file", file.to_str().unwrap()]);
@@ -72,13 +86,10 @@ async fn a_device_is_made_found_changed_and_deleted_by_names() {
 
         run(&["profile", "create", "Others"]);
         run(&["thing", "move", "Boiler", "--to-profile", "Others"]);
+        let told = shell.fails(6, &[&within[..], &["profile", "delete", "Others", "--yes"]].concat());
         assert!(
-            shell
-                .fails(6, &[&within[..], &["profile", "delete", "Others", "--yes"]].concat())
-                .contains("in use")
-                || shell
-                    .fails(6, &[&within[..], &["profile", "delete", "Others", "--yes"]].concat())
-                    .contains("thing")
+            told.contains("cannot delete the profile: ") && told.contains("shows what uses it"),
+            "{told}"
         );
         // Nobody is there to ask.
         let told = shell.fails(2, &["thing", "delete", id]);
@@ -143,7 +154,25 @@ async fn lists_say_when_there_is_more_and_come_in_every_form() {
         assert!(lines.next().unwrap().contains(",'=1+1,"), "a spreadsheet must not calculate: {csv}");
         let journal = shell.json(&["journal", "list", "--group", "G", "--limit", "1000"]);
         assert!(journal.as_array().unwrap().len() > 130, "{journal}");
-        assert!(shell.ok(&["journal", "list", "--org", "Nordlicht", "--limit", "3"]).starts_with("AT "));
+        let shown = shell.ok(&["journal", "list", "--org", "Nordlicht", "--limit", "3"]);
+        assert!(shown.starts_with("AT ") && shown.contains("user ada@example.com"), "{shown}");
+        // Actors by their addresses, subjects by kind and name.
+        let count = |filters: &[&str]| {
+            let entries = shell.json(&[&["journal", "list", "--limit", "1000"], filters].concat());
+            entries.as_array().unwrap().len()
+        };
+        let everything = count(&["--org", "Nordlicht"]);
+        assert_eq!(count(&["--org", "Nordlicht", "--actor", "ada@example.com"]), everything);
+        assert!(count(&["--actor", "ada@example.com"]) >= everything);
+        assert_eq!(count(&["--subject", "thing pump 007"]), 1);
+        assert_eq!(count(&["--subject", "group G", "--action", "group.created"]), 1);
+        assert!(
+            shell.fails(5, &["journal", "list", "--subject", "thing pump"]).contains("no thing named pump")
+        );
+        assert!(shell.fails(2, &["journal", "list", "--subject", "pump 007"]).contains("kind"));
+        assert!(
+            shell.fails(2, &["journal", "list", "--actor", "ben@example.com"]).contains("--org or --group")
+        );
     }
 }
 
@@ -173,13 +202,21 @@ async fn people_come_in_and_tokens_are_made() {
         let invites = ada.json(&["invite", "list", "--sent", "--kind", "org"]);
         let id = invites[0]["id"].as_str().unwrap();
         assert_eq!(invites[0]["invitee_email"], "eve@example.com");
+        // An address is as good as an id; a path to something else is neither.
+        assert_eq!(ada.json(&["invite", "show", "Eve@example.com"])["id"], id);
+        assert!(
+            ada.fails(5, &["invite", "show", "max@example.com"]).contains("no invite of max@example.com")
+        );
+        let group = ada.json(&["group", "show", "G"])["id"].as_str().unwrap().to_owned();
+        ada.fails(5, &["invite", "revoke", &format!("../groups/{group}"), "--yes"]);
+        ada.ok(&["group", "show", &group]);
         // It was mailed a moment ago.
         assert!(ada.fails(1, &["invite", "resend", id]).contains("Try again in"));
-        ada.ok(&["invite", "revoke", id, "--yes"]);
+        ada.ok(&["invite", "revoke", "eve@example.com", "--org", "Nordlicht", "--yes"]);
         assert_eq!(ada.json(&["invite", "show", id])["state"], "revoked");
         ada.ok(&["--group", "G", "invite", "create", "ben@example.com", "--role", "admin"]);
-        let received = ben.json(&["invite", "list", "--state", "pending"]);
-        ben.ok(&["invite", "accept", received[0]["id"].as_str().unwrap()]);
+        assert!(ben.fails(5, &["invite", "accept", "H"]).contains("no invite to H"));
+        ben.ok(&["invite", "accept", "G"]);
         assert_eq!(ben.json(&["group", "show", "G"])["role"], "admin");
         ada.ok(&["--yes", "group", "hand-over", "G", "--to", "ben@example.com"]);
 
@@ -206,13 +243,20 @@ async fn what_is_typed_wrongly_is_told() {
         assert!(shell.fails(2, &["group", "create", "G"]).contains("--org"));
         assert!(shell.fails(2, &["org", "create", "O", "--metadata", "[1]"]).contains("JSON object"));
         assert!(shell.fails(1, &["org", "create", " "]).contains("name"));
+        for noun in ["org", "group", "profile", "thing"] {
+            assert!(shell.fails(2, &[noun, "update", "X"]).contains("--metadata"), "{noun}");
+        }
         shell.ok(&["org", "create", "Nordlicht"]);
         shell.ok(&["group", "create", "G", "--org", "Nordlicht"]);
         let told = shell.fails(6, &["group", "create", "G", "--org", "Nordlicht"]);
         assert!(told.starts_with("things: cannot create the group: ") && told.contains("request "), "{told}");
         let mut away = Shell::bare();
         away.variables = vec![("THINGS_URL", "http://127.0.0.1:1".to_owned())];
-        assert!(away.fails(7, &["org", "list"]).contains("Is the server running"));
+        let told = away.fails(7, &["org", "list"]);
+        assert!(
+            told.contains("http://127.0.0.1:1 cannot be reached") && told.contains("Is the server running"),
+            "{told}"
+        );
         // What a service needs is not in a client's help, and a client reads none of its files.
         let help = shell.ok(&["thing", "create", "--help"]);
         assert!(help.contains("--dry-run") && !help.contains("--database-url"), "{help}");

@@ -49,10 +49,12 @@ async fn an_organisation_becomes_as_the_file_has_it() {
         }
         assert!(shell.json(&["group", "list"]).as_array().unwrap().is_empty(), "a plan changes nothing");
         assert!(shell.fails(2, &["apply", "org.yaml"]).contains("--yes"));
-        shell.ok(&["apply", "org.yaml", "--yes", "--key-file", "keys.csv"]);
+        let done = shell.run(&["apply", "org.yaml", "--yes", "--key-file", "keys.csv"]);
+        assert!(done.code == Some(0) && !done.err.contains("shown once"), "nothing follows: {done:?}");
         assert_eq!(mode(&shell.path("keys.csv")), 0o600);
         let keys = std::fs::read_to_string(shell.path("keys.csv")).unwrap();
         assert_eq!(keys.matches(",thk_").count(), 3, "{keys}");
+        assert!(keys.starts_with("id,name,key\n"), "{keys}");
         assert_eq!(shell.ok(&["apply", "org.yaml", "--yes"]), "nothing to do\n");
         assert_eq!(shell.ok(&["plan", "org.yaml"]), "nothing to do\n");
         assert_eq!(shell.json(&["thing", "show", "Pump 2", "--group", "Cold stores"])["status"], "disabled");

@@ -192,7 +192,7 @@ async fn a_long_command_shows_how_far_it_is_and_can_be_interrupted() {
         window.type_in("\u{3}");
         assert_eq!(window.end(), (130, None), "{}", window.screen());
         let screen = window.screen();
-        assert!(screen.contains("interrupted; ") && screen.contains("changes are made"), "{screen}");
+        assert!(screen.contains("interrupted; ") && screen.contains("made, the others are not"), "{screen}");
         assert!(screen.contains("Run the command again"), "{screen}");
         let made = shell.json(&["group", "list", "--all"]).as_array().unwrap().len();
         assert!(made < 600, "all {made} were made before Ctrl-C");
@@ -202,6 +202,28 @@ async fn a_long_command_shows_how_far_it_is_and_can_be_interrupted() {
         assert!(!window.screen().contains("apply ["), "{}", window.screen());
         assert_eq!(shell.json(&["group", "list", "--all"]).as_array().unwrap().len(), 600);
         assert_eq!(shell.ok(&["apply", "org.yaml", "--yes"]), "nothing to do\n");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_narrow_window_is_not_filled_with_what_is_left_of_bars() {
+    for engine in engines() {
+        let server = start(engine).await;
+        let shell = Shell::of(&server, &server.person("ada@example.com").await);
+        shell.ok(&["org", "create", "Nordlicht"]);
+        let groups: String = (0..600).map(|n| format!("  - name: group {n}\n")).collect();
+        std::fs::write(shell.path("org.yaml"), format!("organisation: Nordlicht\ngroups:\n{groups}"))
+            .unwrap();
+        for (cols, seen) in [(44, "% "), (80, "apply [")] {
+            let mut window = Window::open(&shell, (700, cols), &["apply", "org.yaml", "--yes", "-o", "json"]);
+            window.until("apply ");
+            window.until(seen);
+            window.type_in("\u{3}");
+            assert_eq!(window.end(), (130, None), "{}", window.screen());
+            let screen = window.screen();
+            assert!(screen.trim_start().starts_with("things: interrupted; "), "the bar is gone: {screen}");
+            assert!(!screen.contains("apply "), "{screen}");
+        }
     }
 }
 

@@ -12,10 +12,14 @@ use super::{
     inert,
     output::{Column, Form, Output},
     terminal,
+    trouble::Shown,
 };
 
 /// Where a server listens unless told otherwise.
 pub(super) const USUAL_URL: &str = "http://127.0.0.1:8182";
+
+/// The variable with a token that counts before that of a context.
+pub(super) const TOKEN: &str = "THINGS_TOKEN";
 
 /// A list's length unless told otherwise.
 const USUAL_LIMIT: usize = 100;
@@ -37,6 +41,8 @@ pub(super) struct Asked<'a> {
 pub(super) struct Server {
     pub(super) url: String,
     pub(super) token: Option<Token>,
+    /// Whose token that is.
+    pub(super) shown: Option<Shown>,
     pub(super) context: Option<String>,
 }
 
@@ -73,11 +79,14 @@ impl Server {
                 .map(|(name, context)| (name.as_str(), context))
                 .find(|(_, context)| same(context))
         });
-        let token = match (named, variable("THINGS_TOKEN")) {
-            (None, Some(token)) => Some(token),
-            _ => context.and_then(|(_, context)| context.token.clone()),
+        let of_context = context.and_then(|(name, context)| Some((name, context.token.clone()?)));
+        let (token, shown) = match (named, variable(TOKEN), of_context) {
+            (None, Some(token), _) => (Some(token), Some(Shown::Variable)),
+            (_, _, Some((name, token))) => (Some(token), Some(Shown::Context(name.to_owned()))),
+            _ => (None, None),
         };
-        Ok(Self { token: token.map(Token::new), context: context.map(|(name, _)| name.to_owned()), url })
+        let context = context.map(|(name, _)| name.to_owned());
+        Ok(Self { token: token.map(Token::new), shown, context, url })
     }
 
     pub(super) fn client(&self, token: Option<Token>) -> Result<Client, Failure> {
@@ -92,6 +101,9 @@ impl<'a> Asked<'a> {
     pub(super) fn new(given: Given<'a>) -> Result<Self, Failure> {
         let server = Server::find(&given)?;
         let client = server.client(server.token.clone())?;
+        if let Some(shown) = server.shown {
+            shown.note();
+        }
         let out = Output { form: Form::named(given.text("output")) };
         let (dry, yes) = (given.flag("dry-run"), given.flag("yes"));
         Ok(Self { given, client, context: server.context, out, dry, yes })
@@ -132,30 +144,13 @@ impl<'a> Asked<'a> {
 
     /// A change by POST: repeated if the connection breaks, and made once.
     pub(super) async fn make(&self, what: &str, request: Request) -> Result<Option<Value>, Failure> {
-        // A dry run keeps nothing, so there is nothing to recognise again.
-        let request = if self.dry { request } else { request.idempotent(&fresh_key()?) };
-        self.change(what, request).await
+        self.change(what, self.once(request)?).await
     }
 
-    /// Tells what a dry run found.
-    pub(super) fn effect(&self, effect: &Value) -> Result<(), Failure> {
-        if self.out.form != Form::Table {
-            return self.out.json(effect);
-        }
-        let changes = effect.get("changes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let total = effect.get("total").and_then(Value::as_u64).unwrap_or_default();
-        self.out
-            .say(&format!("dry run: {total} change{} would be made", if total == 1 { "" } else { "s" }))?;
-        for change in changes {
-            let text = |name: &str| change.get(name).and_then(Value::as_str).unwrap_or_default();
-            let (name, id) = (text("subject_name"), text("subject_id"));
-            let whom = if name.is_empty() { id.to_owned() } else { format!("{name} ({id})") };
-            let details =
-                change.get("changes").filter(|value| !value.is_null()).map(|value| format!("  {value}"));
-            self.out.say(&format!("  {}  {whom}{}", text("action"), details.unwrap_or_default()))?;
-        }
-        let told = u64::try_from(changes.len()).unwrap_or(u64::MAX);
-        if told < total { self.out.say(&format!("  and {} more", total - told)) } else { Ok(()) }
+    /// A POST that happens once, however often it is sent.
+    pub(super) fn once(&self, request: Request) -> Result<Request, Failure> {
+        // A dry run keeps nothing, so there is nothing to recognise again.
+        Ok(if self.dry { request } else { request.idempotent(&fresh_key()?) })
     }
 
     /// Shows a list as its pages come, up to `--limit` or all of it.
@@ -165,6 +160,18 @@ impl<'a> Asked<'a> {
         request: Request,
         items: &'static str,
         columns: &'static [Column],
+    ) -> Result<(), Failure> {
+        self.list_as(what, request, items, columns, |_| ()).await
+    }
+
+    /// The same, with something added to each row.
+    pub(super) async fn list_as(
+        &self,
+        what: &str,
+        request: Request,
+        items: &'static str,
+        columns: &'static [Column],
+        add: impl Fn(&mut Value),
     ) -> Result<(), Failure> {
         let limit =
             self.given.number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(USUAL_LIMIT);
@@ -182,7 +189,10 @@ impl<'a> Asked<'a> {
             let more = page.more || page.items.len() > most - shown;
             page.items.truncate(most - shown);
             shown += page.items.len();
-            list.page(&page.items)?;
+            page.items.iter_mut().for_each(&add);
+            if !list.page(&page.items)? {
+                return Ok(());
+            }
             if shown >= most {
                 if more {
                     let of = if page.total_exact {
@@ -196,16 +206,6 @@ impl<'a> Asked<'a> {
             }
         }
         list.end()
-    }
-
-    /// Ends by telling what was made or changed: the object for programs, a sentence for people.
-    pub(super) fn done(&self, sentence: &str, answer: Option<&Value>) -> Result<(), Failure> {
-        match (self.out.form, answer) {
-            (_, None) => Ok(()),
-            (Form::Table, Some(_)) => self.out.say(sentence),
-            (Form::Json, Some(value)) => self.out.json(value),
-            (_, Some(value)) => super::output::print(&format!("{value}\n"), super::output::Escape::Json),
-        }
     }
 }
 

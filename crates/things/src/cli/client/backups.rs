@@ -15,6 +15,7 @@ use super::{
     Failure,
     asked::{Asked, note},
     given::file,
+    output::counted,
     progress::{Counted, Counts, Progress, interruptible, watched},
     secrets::Whole,
 };
@@ -50,7 +51,7 @@ async fn write(asked: &Asked<'_>, to: &Path) -> Result<(), Failure> {
     let (mut rows, mut of, mut last) = (0_u64, None, Vec::new());
     while let Some(mut line) = lines.next_line().await.map_err(failed)? {
         if rows == 0 {
-            of = counted(&line);
+            of = announced(&line);
         } else {
             progress.at(rows, of);
         }
@@ -67,15 +68,15 @@ async fn write(asked: &Asked<'_>, to: &Path) -> Result<(), Failure> {
     }
     whole.finish()?;
     note(&format!(
-        "{} holds {} rows; keep the installation's things.keys apart from it",
+        "{} holds {}; keep the installation's things.keys apart from it",
         to.display(),
-        rows.saturating_sub(2)
+        counted(rows.saturating_sub(2), "row")
     ));
     Ok(())
 }
 
 /// How many rows the manifest, which is the first line, announces.
-fn counted(line: &[u8]) -> Option<u64> {
+fn announced(line: &[u8]) -> Option<u64> {
     let manifest: Value = serde_json::from_slice(line).ok()?;
     let counts = ["counts", "tables", "rows"].iter().find_map(|name| manifest.get(*name));
     match counts? {
@@ -115,9 +116,7 @@ async fn fill(asked: &Asked<'_>, file: File, length: u64) -> Result<(), Failure>
     let failed = |error| Failure::asking("restore", &error);
     let counter = Arc::new(AtomicU64::new(0));
     let upload = Upload::new(Counted::new(file, Arc::clone(&counter)), Some(length));
-    let request = asked.client.post("/restore");
-    let request = if asked.is_dry() { request.dry_run() } else { request };
-    let sending = request.upload("application/x-ndjson", upload);
+    let sending = asked.client.post("/restore").upload("application/x-ndjson", upload);
     let bar = Progress::begin("upload", Counts::Bytes, Some(length));
     let mut events = watched(bar, counter, Some(length), sending).await.map_err(failed)?.lines();
     let mut bar = Progress::begin("restore", Counts::Rows, None);
@@ -126,7 +125,7 @@ async fn fill(asked: &Asked<'_>, file: File, length: u64) -> Result<(), Failure>
             Event::Progress { rows_done, rows } => bar.at(rows_done, rows),
             Event::Done(told) => {
                 bar.end();
-                asked.done("everything is restored; log in again if you are not let in", Some(&told))?;
+                asked.done("everything is restored; log in again if you are not let in", &[], Some(&told))?;
                 return Ok(());
             }
             Event::Failed { problem } => {

@@ -12,6 +12,7 @@ use super::{
     asked::{Asked, note},
     given::{file, option},
     inert,
+    output::counted,
     progress::{Counts, Progress, interruptible},
     secrets::Whole,
 };
@@ -73,7 +74,8 @@ async fn export(asked: &Asked<'_>, group: &str, to: Option<&PathBuf>) -> Result<
     if let (Some(whole), Some(path)) = (whole, to) {
         whole.finish()?;
         let rows = if format == "csv" { lines.saturating_sub(1) } else { lines };
-        note(&format!("{} is written: {rows} lines", path.display()));
+        let rows = counted(u64::try_from(rows).unwrap_or_default(), "line");
+        note(&format!("{} is written: {rows}", path.display()));
     }
     Ok(())
 }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 use serde_json::{Map, Value};
 
-use super::Failure;
+use super::{Failure, HEADING};
 
 /// The arguments of one command, with those that stand before it.
 #[derive(Clone)]
@@ -56,6 +56,13 @@ impl<'a> Given<'a> {
         self.chain
             .iter()
             .any(|matches| matches.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or_default())
+    }
+
+    /// Whether the command itself has this flag, and not only one of those around it.
+    pub(super) fn takes(&self, name: &str) -> bool {
+        // A flag of the command has a value, given or not. Whether there is such a flag clap tells in debug builds only.
+        let own = self.chain.last().and_then(|matches| matches.try_get_one::<bool>(name).ok().flatten());
+        own.is_some()
     }
 
     pub(super) fn number(&self, name: &str) -> Option<u64> {
@@ -140,6 +147,21 @@ pub(super) fn words(name: &'static str, help: &'static str) -> Arg {
 /// A verb.
 pub(super) fn verb(name: &'static str, about: &'static str) -> Command {
     Command::new(name).about(about)
+}
+
+/// A verb that changes something, and can ask first what that would do.
+pub(super) fn change(name: &'static str, about: &'static str) -> Command {
+    verb(name, about).arg(dry_run())
+}
+
+/// At least one of these options: an update without any would change nothing.
+pub(super) fn some_of(options: &'static [&'static str]) -> ArgGroup {
+    ArgGroup::new("change").args(options).multiple(true).required(true)
+}
+
+/// `--dry-run`: for commands that do nothing but tell, if it is given. No other has it, and is refused with it.
+pub(super) fn dry_run() -> Arg {
+    switch("dry-run", "Change nothing: ask the server what the change would do").help_heading(HEADING)
 }
 
 /// `list`, with what all lists take.

@@ -6,7 +6,7 @@ use serde_json::{Map, json};
 use super::{
     Failure,
     asked::{Asked, first, text},
-    given::{list, metadata, option, verb, word, words},
+    given::{change, list, metadata, option, some_of, verb, word, words},
     orgs::{ORDERS, hand_over, update},
     output::Column,
 };
@@ -33,24 +33,26 @@ pub(super) fn command() -> Command {
         )
         .subcommand(verb("show", "Show one").arg(word("GROUP", "Its name or id")))
         .subcommand(
-            verb("create", "Make one in --org")
+            change("create", "Make one in --org")
                 .arg(word("NAME", "What to call it; unique in the organisation"))
                 .arg(option("description", "TEXT", "What it is"))
                 .arg(metadata())
                 .arg(option("id", "ID", "Its id, if it has one already")),
         )
         .subcommand(
-            verb("update", "Change one")
+            change("update", "Change one")
                 .arg(word("GROUP", "Its name or id"))
                 .arg(option("name", "NAME", "A new name"))
                 .arg(option("description", "TEXT", "A new description"))
-                .arg(metadata()),
+                .arg(metadata())
+                .group(some_of(&["name", "description", "metadata"])),
         )
         .subcommand(
-            verb("delete", "Delete some, with everything in them").arg(words("GROUP", "Their names or ids")),
+            change("delete", "Delete some, with everything in them")
+                .arg(words("GROUP", "Their names or ids")),
         )
         .subcommand(
-            verb("hand-over", "Give one another owner; you become an admin")
+            change("hand-over", "Give one another owner; you become an admin")
                 .arg(word("GROUP", "Its name or id"))
                 .arg(option("to", "MEMBER", "Whom to: a member's e-mail address or id").required(true)),
         )
@@ -83,11 +85,11 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
             let request = asked.client.post(&format!("/orgs/{org}/groups")).json(&[body]);
             let made = first(asked.make("create the group", request).await?, "groups");
             let id = made.as_ref().map_or("", |made| text(made, "id")).to_owned();
-            asked.done(&format!("group {} is made: {id}", given.required("NAME")), made.as_ref())
+            asked.done(&format!("group {} is made: {id}", given.required("NAME")), COLUMNS, made.as_ref())
         }
         "update" => {
             let id = asked.group_named(given.required("GROUP")).await?;
-            update(asked, "group", &format!("/groups/{id}")).await
+            update(asked, "group", &format!("/groups/{id}"), COLUMNS).await
         }
         "delete" => {
             let names = given.texts("GROUP");
@@ -98,7 +100,7 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
             asked.confirm(&format!("Delete {}, with all things and keys in it", names.join(", ")))?;
             let request = asked.client.patch("/groups").json(&json!({"group_ids": ids}));
             let done = asked.change("delete the group", request).await?;
-            asked.done(&format!("{} deleted", names.join(", ")), done.as_ref())
+            asked.done(&format!("{} deleted", names.join(", ")), COLUMNS, done.as_ref())
         }
         _ => {
             let id = asked.group_named(given.required("GROUP")).await?;

@@ -2,10 +2,12 @@
 
 mod rejects;
 mod resume;
+mod source;
+mod wording;
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,15 +20,14 @@ use serde_json::Value;
 use things_client::{Error, Lines, Problem, Request, Response, Upload};
 use tokio::fs::File;
 
-use self::{rejects::Rejects, resume::Resume};
+use self::{rejects::Rejects, resume::Resume, source::Source, wording::reason};
 use super::{
     Failure,
     asked::{Asked, note, text},
-    given::{file, option, switch},
-    inert,
-    output::Form,
+    given::{dry_run, file, option, switch},
+    output::{Column, Form, counted},
     progress::{Counted, Counts, Progress, interruptible, watched},
-    secrets::Whole,
+    secrets::{Whole, record},
 };
 
 /// How long to wait for an import that an earlier run of the command began, before it is asked for again.
@@ -42,9 +43,11 @@ pub(super) fn command() -> Command {
             "Makes the things of a CSV or NDJSON file in --group. All rows or none, unless --partial. Columns are name, \
              type, profile or profile_id, key, external_key, id, status, metadata (a JSON object) and metadata.<member>. \
              Rows without a profile are on --profile.\n\n\
+             The last column of a file of --rejects, `error`, is left out by itself.\n\n\
              If it is interrupted, or the connection breaks, the same command goes on where it was: nothing is made \
              twice, and all keys are told again. What it needs for that is in KEYS.resume beside the file of keys.",
         )
+        .arg(dry_run())
         .arg(Arg::new("FILE").required(true).value_parser(value_parser!(PathBuf)).help("What to import"))
         .arg(
             option("format", "FORMAT", "csv or ndjson [default: by the file's ending]").value_parser(["csv", "ndjson"]),
@@ -67,11 +70,20 @@ pub(super) fn command() -> Command {
         )
 }
 
+const COUNTS: &[Column] = &[
+    Column::new("rows", "ROWS"),
+    Column::new("created", "MADE"),
+    Column::new("updated", "CHANGED"),
+    Column::new("unchanged", "AS THEY WERE"),
+    Column::new("rejected", "REJECTED"),
+];
+
 /// What is to be done, and what has become of it.
 struct Import<'a> {
     asked: &'a Asked<'a>,
-    file: &'a Path,
-    csv: bool,
+    file: Source,
+    /// Whether the file is one of rejected rows, with the reasons behind them.
+    again: bool,
     request: Vec<(&'static str, String)>,
     path: String,
     partial: bool,
@@ -98,10 +110,6 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
     if partial {
         request.push(("partial", "true".to_owned()));
     }
-    let columns = given.texts("columns");
-    if !columns.is_empty() {
-        request.push(("columns", columns.join(",")));
-    }
     let csv = match (given.text("format"), file.extension().and_then(|ending| ending.to_str())) {
         (Some(format), _) => format == "csv",
         (None, Some("csv")) => true,
@@ -113,11 +121,22 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
             )));
         }
     };
+    let file = Source::open(file, csv)?;
+    let mut columns = given.texts("columns");
+    // Rows that were rejected and put right still have the reasons behind them.
+    let named = |column: &&str| column.split_once(':').is_some_and(|(from, _)| from.trim() == "error");
+    let again = !columns.iter().any(named) && file.has_reasons()?;
+    if again {
+        columns.push("error:-");
+    }
+    if !columns.is_empty() {
+        request.push(("columns", columns.join(",")));
+    }
     let path = format!("/groups/{group}/import");
     let import = Import {
         asked,
         file,
-        csv,
+        again,
         request,
         path,
         partial,
@@ -129,9 +148,14 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
 
 impl Import<'_> {
     async fn whole(&self) -> Result<(), Failure> {
+        let rejects = || {
+            let to = self.asked.given.path("rejects");
+            to.map(|to| Rejects::begin(to, self.file.csv)).transpose()
+        };
         if self.asked.is_dry() {
+            let rejects = rejects()?;
             let answer = self.send(None).await?.json().await.map_err(|error| self.broken(&error))?;
-            return self.would_be(&answer);
+            return self.would_be(&answer, rejects);
         }
         let keys = self.asked.given.path("keys");
         let keys = keys.ok_or_else(|| {
@@ -145,7 +169,7 @@ impl Import<'_> {
                 keys.display()
             )));
         }
-        let rejects = self.asked.given.path("rejects").map(|to| Rejects::begin(to, self.csv)).transpose()?;
+        let rejects = rejects()?;
         let resume = Resume::find(keys, &self.fingerprint()?)?;
         let mut file = Whole::begin(keys, true)?;
         file.write(b"id,name,key\n")?;
@@ -169,7 +193,7 @@ impl Import<'_> {
         for (name, value) in &self.request {
             about.push_str(&format!("\n{name}={value}"));
         }
-        resume::fingerprint(&about, self.file)
+        self.file.fingerprint(&about)
     }
 
     fn request(&self, key: Option<&str>) -> Request {
@@ -183,15 +207,15 @@ impl Import<'_> {
 
     /// Sends the file; again, as long as an earlier run of the same import is under way on the server.
     async fn send(&self, key: Option<&str>) -> Result<Response, Failure> {
-        let unreadable =
-            |error: std::io::Error| Failure::Usage(format!("cannot read {}: {error}", self.file.display()));
+        let unreadable = |error| Failure::to("read what is imported", &error);
         let (mut told, mut broken) = (false, 0);
         loop {
-            let file = File::open(self.file).await.map_err(unreadable)?;
-            let length = file.metadata().await.map_err(unreadable)?.len();
+            let file = self.file.reader()?;
+            let length = file.metadata().map_err(unreadable)?.len();
+            let file = File::from_std(file);
             let counter = Arc::new(AtomicU64::new(0));
             let upload = Upload::new(Counted::new(file, Arc::clone(&counter)), Some(length));
-            let kind = if self.csv { "text/csv" } else { "application/x-ndjson" };
+            let kind = if self.file.csv { "text/csv" } else { "application/x-ndjson" };
             let bar = Progress::begin("upload", Counts::Bytes, Some(length));
             let sending = self.request(key).upload(kind, upload);
             let sent = watched(bar, Arc::clone(&counter), Some(length), sending).await;
@@ -252,7 +276,7 @@ impl Import<'_> {
                     if rejects.is_none() && rejected.len() < 20 {
                         bar.say(&format!("line {}: {reason}", number("line")));
                     }
-                    let at = if self.csv { number("row") } else { number("line") };
+                    let at = if self.file.csv { number("row") } else { number("line") };
                     rejected.insert(at, if rejects.is_some() { reason } else { String::new() });
                 }
                 "failed" => {
@@ -270,7 +294,7 @@ impl Import<'_> {
                 "done" => {
                     bar.end();
                     if let Some(rejects) = rejects.take() {
-                        rejects.write(self.file, &rejected)?;
+                        rejects.write(self.file.reader()?, &rejected, self.again)?;
                     }
                     return self.finish(&event, keys, kept);
                 }
@@ -280,16 +304,26 @@ impl Import<'_> {
     }
 
     /// What a dry run found: for people how many and which would be rejected, for programs all of it.
-    fn would_be(&self, answer: &Value) -> Result<(), Failure> {
-        if self.asked.out.form != Form::Table {
-            return self.asked.out.json(answer);
-        }
+    fn would_be(&self, answer: &Value, rejects: Option<Rejects>) -> Result<(), Failure> {
         let Some(import) = answer.get("import") else { return self.asked.effect(answer) };
         let rejections =
             import.get("rejections").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        for rejection in rejections {
-            let line = rejection.get("line").and_then(Value::as_u64).unwrap_or_default();
-            self.asked.out.say(&format!("line {line}: {}", reason(rejection)))?;
+        let number = |event: &Value, name: &str| event.get(name).and_then(Value::as_u64).unwrap_or_default();
+        if let Some(rejects) = rejects {
+            let at = if self.file.csv { "row" } else { "line" };
+            let reasons = rejections.iter().map(|rejection| (number(rejection, at), reason(rejection)));
+            rejects.write(self.file.reader()?, &reasons.collect(), self.again)?;
+            let known = u64::try_from(rejections.len()).unwrap_or(u64::MAX);
+            if known < number(import, "rejected") {
+                note(&format!("a dry run tells the first {known} rows that would be rejected, and no more"));
+            }
+        } else if self.asked.out.form == Form::Table {
+            for rejection in rejections {
+                self.asked.out.say(&format!("line {}: {}", number(rejection, "line"), reason(rejection)))?;
+            }
+        }
+        if self.asked.out.form == Form::Json {
+            self.asked.out.json(answer)?;
         }
         self.finish(import, 0, None)
     }
@@ -302,47 +336,45 @@ impl Import<'_> {
             }
             resume.forget();
         }
+        let dry = self.asked.is_dry();
         let sentence = format!(
-            "{}{} rows: {} made, {} changed, {} as they were, {} rejected",
-            if self.asked.is_dry() { "dry run, nothing is changed: " } else { "" },
-            number("rows"),
+            "{}{}: {} made, {} changed, {} as they were, {} rejected",
+            if dry { "dry run, nothing is changed: " } else { "" },
+            counted(number("rows"), "row"),
             number("created"),
             number("updated"),
             number("unchanged"),
             number("rejected")
         );
-        self.asked.done(&sentence, Some(event))?;
+        // A dry run's JSON has been told whole.
+        if !dry || self.asked.out.form != Form::Json {
+            self.asked.done(&sentence, COUNTS, Some(event))?;
+        }
         if let (Some(path), true) = (self.asked.given.path("keys"), keys > 0) {
-            note(&format!("{keys} keys are in {}; they are shown nowhere else", path.display()));
+            let (keys, are) = (counted(keys, "key"), if keys == 1 { "is" } else { "are" });
+            note(&format!("{keys} {are} in {}; shown nowhere else", path.display()));
         }
         match number("rejected") {
             0 => Ok(()),
-            some => Err(Failure::Failed(match self.asked.given.path("rejects") {
-                Some(path) => {
-                    format!("{some} rows were rejected; {} holds them, with the reasons", path.display())
-                }
-                None => format!("{some} rows were rejected; --rejects FILE would have kept them"),
-            })),
+            some => {
+                let were = match (dry, some) {
+                    (true, _) => "would be",
+                    (false, 1) => "was",
+                    (false, _) => "were",
+                };
+                let rows = counted(some, "row");
+                Err(Failure::Failed(match self.asked.given.path("rejects") {
+                    Some(path) => {
+                        format!("{rows} {were} rejected; {} has them, with the reasons", path.display())
+                    }
+                    None => format!("{rows} {were} rejected; --rejects FILE keeps them"),
+                }))
+            }
         }
     }
 
     fn refused(&self, problem: &Problem) -> Failure {
-        let mut problem = problem.clone();
-        // `[16].name` and `line 18: is required` become `line 18, name` and `is required`, in the order of the lines.
-        let named = std::mem::take(&mut problem.errors);
-        let lines = named.into_iter().map(|(field, message)| {
-            let line = message.strip_prefix("line ").and_then(|rest| rest.split_once(": "));
-            match (field.split_once(']'), line) {
-                (Some((_, field)), Some((line, told))) => {
-                    let field = field.trim_start_matches('.');
-                    let comma = if field.is_empty() { "" } else { ", " };
-                    (format!("line {line:>8}{comma}{field}"), told.to_owned())
-                }
-                _ => (field, message),
-            }
-        });
-        problem.errors = lines.collect();
-        Failure::told("import", &problem)
+        Failure::told("import", &wording::refused(problem, self.partial))
     }
 
     fn broken(&self, error: &Error) -> Failure {
@@ -369,41 +401,5 @@ impl Import<'_> {
             "the server goes on, and makes all rows or none".to_owned()
         };
         format!("{state}. Run the same command again: it makes nothing twice, and gets all keys")
-    }
-}
-
-fn reason(event: &Value) -> String {
-    let errors = event.get("errors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let told = errors.iter().map(|error| match text(error, "field") {
-        "" => text(error, "message").to_owned(),
-        field => format!("{field} {}", text(error, "message")),
-    });
-    told.collect::<Vec<_>>().join("; ")
-}
-
-/// One line of CSV whose cells are inert.
-fn record(cells: &[&str]) -> Result<Vec<u8>, Failure> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |error: csv::Error| Failure::to("write CSV", &error);
-    writer.write_record(cells.iter().map(|cell| inert::cell(cell).into_owned())).map_err(failed)?;
-    writer.into_inner().map_err(|error| Failure::to("write CSV", error.error()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reasons_name_their_fields() {
-        let errors = [("name", "must not be empty"), ("", "is too long")];
-        let errors = errors.map(|(field, message)| serde_json::json!({"field": field, "message": message}));
-        let event = serde_json::json!({"event": "rejected", "row": 1, "line": 2, "errors": errors});
-        assert_eq!(reason(&event), "name must not be empty; is too long");
-    }
-
-    #[test]
-    fn names_cannot_calculate_in_the_file_of_keys() {
-        let line = record(&["id", "=cmd|' /C calc'!A0", "thk_\"a"]).unwrap();
-        assert_eq!(String::from_utf8(line).unwrap(), "id,'=cmd|' /C calc'!A0,\"thk_\"\"a\"\n");
     }
 }

@@ -5,9 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Failure,
-    asked::{Asked, text},
-    given::{list, option, switch, verb, word, words},
+    answers::Change,
+    asked::{Asked, PAGE, text},
+    given::{change, list, option, switch, verb, word, words},
     members::ROLES,
+    names::is_id,
     output::Column,
 };
 
@@ -26,7 +28,8 @@ const COLUMNS: &[Column] = &[
 ];
 
 pub(super) fn command() -> Command {
-    let invite = || words("INVITE", "Their ids");
+    let invite = || words("INVITE", "Their ids, or the addresses that are invited");
+    let offer = || words("INVITE", "Their ids, or the names of what they invite to");
     Command::new("invite")
         .about("Invites: how people come in")
         .subcommand_required(true)
@@ -45,9 +48,9 @@ pub(super) fn command() -> Command {
             )
             .arg(option("kind", "KIND", "org, group or platform").value_parser(["org", "group", "platform"])),
         )
-        .subcommand(verb("show", "Show one").arg(word("INVITE", "Its id")))
+        .subcommand(verb("show", "Show one").arg(word("INVITE", "Its id, or the address that is invited")))
         .subcommand(
-            verb("create", "Invite people to --group, or to --org; with neither, to the platform")
+            change("create", "Invite people to --group, or to --org; with neither, to the platform")
                 .arg(words("EMAIL", "Their addresses"))
                 .arg(option("role", "ROLE", "viewer, editor, admin or owner").value_parser(ROLES))
                 .arg(
@@ -59,53 +62,59 @@ pub(super) fn command() -> Command {
                     .action(ArgAction::Append),
                 ),
         )
-        .subcommand(verb("accept", "Accept some").arg(invite()))
-        .subcommand(verb("decline", "Decline some").arg(invite()))
-        .subcommand(verb("revoke", "Take some back").visible_alias("delete").arg(invite()))
-        .subcommand(verb("resend", "Mail some again; their time begins anew").arg(invite()))
+        .subcommand(change("accept", "Accept some").arg(offer()))
+        .subcommand(change("decline", "Decline some").arg(offer()))
+        .subcommand(change("revoke", "Take some back").visible_alias("delete").arg(invite()))
+        .subcommand(change("resend", "Mail some again; their time begins anew").arg(invite()))
 }
 
 pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
     let given = &asked.given;
     match given.word(1) {
         "list" => {
-            let request = asked.client.get(&listed(asked).await?);
+            let request = asked.client.get(&listed(asked, given.flag("sent")).await?);
             let request =
                 request.query_opt("state", given.text("state")).query_opt("kind", given.text("kind"));
             asked.list("list invites", request, "invites", COLUMNS).await
         }
         "show" => {
-            let invite =
-                asked.read("show the invite", &format!("/invites/{}", given.required("INVITE"))).await?;
+            let id = named(asked, given.required("INVITE"), false).await?;
+            let invite = asked.read("show the invite", &format!("/invites/{id}")).await?;
             asked.out.object(COLUMNS, &invite)
         }
         "create" => create(asked).await,
         verb => {
-            let ids = given.texts("INVITE");
+            let names = given.texts("INVITE");
+            let mut ids = Vec::new();
+            for name in &names {
+                ids.push(named(asked, name, ["accept", "decline"].contains(&verb)).await?);
+            }
             if verb == "revoke" {
-                asked.confirm(&format!("Take back {}", ids.join(", ")))?;
+                asked.confirm(&format!("Take back {}", names.join(", ")))?;
             }
-            for id in ids {
-                let what = format!("{verb} {id}");
-                let done = match verb {
-                    "revoke" => asked.change(&what, asked.client.delete(&format!("/invites/{id}"))).await?,
-                    _ => asked.make(&what, asked.client.post(&format!("/invites/{id}/{verb}"))).await?,
+            let past = match verb {
+                "accept" => "accepted",
+                "decline" => "declined",
+                "revoke" => "revoked",
+                _ => "sent again",
+            };
+            let mut ids = ids.iter();
+            let prepare = async |name: &str| {
+                let id = ids.next().map(String::as_str).unwrap_or_default();
+                let request = match verb {
+                    "revoke" => asked.client.delete(&format!("/invites/{id}")),
+                    _ => asked.once(asked.client.post(&format!("/invites/{id}/{verb}")))?,
                 };
-                let past = match verb {
-                    "accept" => "accepted",
-                    "decline" => "declined",
-                    "revoke" => "revoked",
-                    _ => "sent again",
-                };
-                asked.done(&format!("{id} is {past}"), done.as_ref())?;
-            }
-            Ok(())
+                let (what, done) = (format!("{verb} {name}"), format!("{name} is {past}"));
+                Ok(Change { what, request, done, tells_id: false })
+            };
+            asked.each(COLUMNS, &names, prepare).await
         }
     }
 }
 
 /// The list that is meant.
-async fn listed(asked: &Asked<'_>) -> Result<String, Failure> {
+async fn listed(asked: &Asked<'_>, sent: bool) -> Result<String, Failure> {
     if asked.given.flag("platform") {
         return Ok("/invites".to_owned());
     }
@@ -115,9 +124,51 @@ async fn listed(asked: &Asked<'_>) -> Result<String, Failure> {
     if let Some(org) = asked.org().await? {
         return Ok(format!("/orgs/{org}/invites"));
     }
+    mine(asked, sent).await
+}
+
+async fn mine(asked: &Asked<'_>, sent: bool) -> Result<String, Failure> {
     let me = asked.read("list invites", "/users/profile").await?;
-    let which = if asked.given.flag("sent") { "sent" } else { "received" };
+    let which = if sent { "sent" } else { "received" };
     Ok(format!("/users/{}/invites/{which}", text(&me, "id")))
+}
+
+/// The invite of that id; else the one to that address, among those of --group or --org, or sent; of those received the
+/// one to what has that name. One that waits for an answer is meant before others.
+async fn named(asked: &Asked<'_>, name: &str, received: bool) -> Result<String, Failure> {
+    if is_id(name) {
+        return Ok(name.to_owned());
+    }
+    let list = if received { mine(asked, false).await? } else { listed(asked, true).await? };
+    let pages = asked.client.get(&list).query("limit", PAGE.to_string()).pages("invites");
+    let what = format!("look for the invite {name}");
+    let mut all: Vec<Value> = pages.collect(10_000).await.map_err(|error| Failure::asking(&what, &error))?;
+    all.retain(|invite| match (received, text(invite, "kind")) {
+        (false, _) => text(invite, "invitee_email").eq_ignore_ascii_case(name),
+        (true, kind) => text(invite, &format!("{kind}_name")) == name,
+    });
+    // A group's invite that sleeps came along with the organisation's, which stands for both.
+    let sleeps = |invite: &Value| {
+        text(invite, "kind") == "group" && invite.get("dormant").and_then(Value::as_bool).unwrap_or_default()
+    };
+    if !all.iter().all(sleeps) {
+        all.retain(|invite| !sleeps(invite));
+    }
+    let waiting: Vec<&Value> = all.iter().filter(|invite| text(invite, "state") == "pending").collect();
+    match (waiting.as_slice(), all.as_slice()) {
+        (&[one], _) | ([], [one]) => Ok(text(one, "id").to_owned()),
+        ([], []) => Err(Failure::not_found(format!(
+            "there is no invite {} {name} among those {}\n  `things invite list` shows them; --org or --group says where else to look",
+            if received { "to" } else { "of" },
+            if received { "that you received" } else { "that you sent, or of the place that is given" },
+        ))),
+        _ => {
+            let told =
+                all.iter().map(|invite| format!("\n  {}  {}", text(invite, "id"), text(invite, "state")));
+            let told: String = told.collect();
+            Err(Failure::Usage(format!("several invites are meant by {name}; say which by its id{told}")))
+        }
+    }
 }
 
 async fn create(asked: &Asked<'_>) -> Result<(), Failure> {
@@ -140,7 +191,6 @@ async fn create(asked: &Asked<'_>) -> Result<(), Failure> {
         Some(_) => Ok(()),
         None => Err(Failure::Usage("say with which role: --role".to_owned())),
     };
-    let what = "send the invite";
     let path = if let Some(group) = asked.group().await? {
         needs_role()?;
         if with_offers {
@@ -155,11 +205,11 @@ async fn create(asked: &Asked<'_>) -> Result<(), Failure> {
     } else {
         "/invites".to_owned()
     };
-    for email in emails {
+    let prepare = async |email: &str| {
         body.insert("email".to_owned(), email.into());
-        let made = asked.make(what, asked.client.post(&path).json(&body)).await?;
-        let id = made.as_ref().map_or("", |made| text(made, "id")).to_owned();
-        asked.done(&format!("{email} is invited: {id}"), made.as_ref())?;
-    }
-    Ok(())
+        let request = asked.once(asked.client.post(&path).json(&body))?;
+        let (what, done) = (format!("invite {email}"), format!("{email} is invited"));
+        Ok(Change { what, request, done, tells_id: true })
+    };
+    asked.each(COLUMNS, &emails, prepare).await
 }

@@ -18,6 +18,7 @@ use super::{
     Failure,
     asked::{Asked, note},
     given::{file, option},
+    output::counted,
     progress::interruptible,
     secrets::Whole,
 };
@@ -108,15 +109,18 @@ struct Sheets {
 }
 
 enum Kind {
-    /// The first page waits until it is known whether there is another.
-    Svg(Option<Box<Page>>),
+    /// The first page waits until it is known whether there is another. None is under its name before all are whole.
+    Svg {
+        first: Option<Box<Page>>,
+        pages: Vec<Whole>,
+    },
     Pdf(Box<pdf::Document>),
 }
 
 impl Sheets {
     fn begin(to: &Path) -> Result<Self, Failure> {
         let kind = match to.extension().and_then(|ending| ending.to_str()) {
-            Some("svg") => Kind::Svg(None),
+            Some("svg") => Kind::Svg { first: None, pages: Vec::new() },
             Some("pdf") => Kind::Pdf(Box::default()),
             _ => {
                 return Err(Failure::Usage(format!(
@@ -138,16 +142,16 @@ impl Sheets {
                 document.page(&page);
                 Ok(())
             }
-            Kind::Svg(first) if self.pages == 1 => {
+            Kind::Svg { first, .. } if self.pages == 1 => {
                 *first = Some(Box::new(page));
                 Ok(())
             }
-            Kind::Svg(first) => {
-                let first = first.take();
-                if let Some(first) = first {
-                    write(&numbered(&self.to, 1), svg::render(&first).as_bytes())?;
+            Kind::Svg { first, pages } => {
+                if let Some(first) = first.take() {
+                    pages.push(written(&numbered(&self.to, 1), svg::render(&first).as_bytes())?);
                 }
-                write(&numbered(&self.to, self.pages), svg::render(&page).as_bytes())
+                pages.push(written(&numbered(&self.to, self.pages), svg::render(&page).as_bytes())?);
+                Ok(())
             }
         }
     }
@@ -157,9 +161,13 @@ impl Sheets {
             return Err(Failure::not_found("the group has no things, so there are no labels".to_owned()));
         }
         let mut to = self.to.display().to_string();
+        let count = |number, noun| counted(u64::try_from(number).unwrap_or_default(), noun);
         match self.kind {
-            Kind::Svg(Some(only)) => write(&self.to, svg::render(&only).as_bytes())?,
-            Kind::Svg(None) => {
+            Kind::Svg { first: Some(only), .. } => {
+                written(&self.to, svg::render(&only).as_bytes())?.finish()?
+            }
+            Kind::Svg { first: None, pages } => {
+                pages.into_iter().try_for_each(Whole::finish)?;
                 to = format!(
                     "{} to {}",
                     numbered(&self.to, 1).display(),
@@ -168,26 +176,52 @@ impl Sheets {
             }
             Kind::Pdf(document) => {
                 let foreign = document.foreign;
-                write(&self.to, &document.finish())?;
+                written(&self.to, &document.finish())?.finish()?;
                 if foreign > 0 {
+                    let (labels, have) = (count(foreign, "label"), if foreign == 1 { "has" } else { "have" });
                     note(&format!(
-                        "{foreign} labels have letters that the PDF's font lacks; there is a ? for each. SVG shows all"
+                        "{labels} {have} letters that the PDF's font lacks; there is a ? for each. SVG shows all"
                     ));
                 }
             }
         }
-        asked.out.say(&format!("{} labels on {} pages: {to}", self.labels, self.pages))
+        asked.out.say(&format!("{} on {}: {to}", count(self.labels, "label"), count(self.pages, "page")))
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+/// A file that needs nothing but its name.
+fn written(path: &Path, bytes: &[u8]) -> Result<Whole, Failure> {
     let mut whole = Whole::begin(path, false)?;
     whole.write(bytes)?;
-    whole.finish()
+    whole.close()?;
+    Ok(whole)
 }
 
 /// `labels.svg` → `labels-2.svg`.
 fn numbered(path: &Path, page: usize) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{stem}-{page}.svg"))
+}
+
+#[cfg(test)]
+mod camera {
+    /// What a camera would read where these runs of squares are dark: column, row, how many.
+    pub(super) fn scanned(runs: impl Iterator<Item = (usize, usize, usize)>) -> String {
+        let dark: std::collections::HashSet<_> = runs
+            .flat_map(|(column, row, many)| (column..column + many).map(move |column| (column, row)))
+            .collect();
+        let width = dark.iter().map(|(column, _)| column + 1).max().unwrap();
+        let (scale, quiet) = (4, 4);
+        let side = (width + 2 * quiet) * scale;
+        let mut image = rqrr::PreparedImage::prepare_from_greyscale(side, side, |x, y| {
+            let (column, row) = (x / scale, y / scale);
+            let within = column >= quiet && row >= quiet;
+            if within && dark.contains(&(column - quiet, row - quiet)) { 0 } else { 255 }
+        });
+        let grids = image.detect_grids();
+        assert_eq!(grids.len(), 1, "one code is found");
+        let mut bytes = Vec::new();
+        grids[0].decode_to(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
 }

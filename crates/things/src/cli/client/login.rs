@@ -4,16 +4,15 @@
 //! `logout` ends it at once on the server, and only a session may do what concerns the account itself, such as
 //! making access tokens. Programs get an access token (`things token create`, then THINGS_TOKEN).
 
-use std::io::Read;
+use std::net::IpAddr;
 
 use clap::Command;
 use serde_json::{Value, json};
 use things_client::Token;
-use zeroize::Zeroizing;
 
 use super::{
     Failure,
-    asked::{Asked, Server, text},
+    asked::{Asked, Server, TOKEN, note, text},
     contexts::{Context, Contexts},
     given::{Given, option, switch},
     output::{Column, Form, Output},
@@ -27,7 +26,7 @@ pub(super) fn commands() -> [Command; 3] {
             .long_about(
                 "Asks for an e-mail address and a password, logs in, and keeps the session's token in contexts.toml, for \
                  its owner only. The context is named after the server unless --context names it, and is in use from \
-                 then on. The session ends by `things logout`, or by itself after days that the server's operator chose.",
+                 then on; a second account on the same server gets a context with its address. The session ends by `things logout`, or by itself after days that the server's operator chose.",
             )
             .arg(option("email", "EMAIL", "The address, instead of being asked for it"))
             .arg(switch("token-stdin", "Read an access token from the standard input instead")),
@@ -38,14 +37,16 @@ pub(super) fn commands() -> [Command; 3] {
 
 pub(super) async fn login(given: &Given<'_>) -> Result<(), Failure> {
     let mut contexts = Contexts::read()?;
-    let (url, name) = target(given, &contexts)?;
-    let server = Server { url, token: None, context: None };
+    let (url, mut name) = target(given, &contexts)?;
+    if is_exposed(&url) {
+        note(&format!(
+            "{url} is not encrypted: whoever is on the way can read what is sent, the password too; use https://"
+        ));
+    }
+    let server = Server { url, token: None, shown: None, context: None };
     let anonymous = server.client(None)?;
     let (token, session) = if given.flag("token-stdin") {
-        let mut read = Zeroizing::new(String::new());
-        let input = std::io::stdin().take(64 * 1024).read_to_string(&mut read);
-        input.map_err(|error| Failure::to("read the token", &error))?;
-        (Token::new(&*read), false)
+        (Token::new(terminal::line_of_stdin("token")?.trim()), false)
     } else {
         let email = match given.text("email") {
             Some(email) => email.to_owned(),
@@ -73,6 +74,11 @@ pub(super) async fn login(given: &Given<'_>) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::asking("log in with this token", &error))?;
     let email = text(&me, "email").to_owned();
+    // Somebody else's log-in on the same server stays what it is.
+    let known = contexts.contexts.get(&name).and_then(|known| known.email.as_deref());
+    if given.text("context").is_none() && known.is_some_and(|known| !known.eq_ignore_ascii_case(&email)) {
+        name = format!("{}/{email}", host(anonymous.url()));
+    }
     let context = Context {
         url: anonymous.url().to_owned(),
         email: Some(email.clone()),
@@ -83,7 +89,11 @@ pub(super) async fn login(given: &Given<'_>) -> Result<(), Failure> {
     contexts.current = Some(name.clone());
     contexts.write()?;
     let out = Output { form: Form::named(given.text("output")) };
-    out.say(&format!("{email} is logged in on {} (context {name})", anonymous.url()))
+    out.say(&format!("{email} is logged in on {} (context {name})", anonymous.url()))?;
+    if std::env::var(TOKEN).is_ok_and(|token| !token.is_empty()) {
+        note(&format!("{TOKEN} is set, and counts before this log-in: unset it, or use --context {name}"));
+    }
+    Ok(())
 }
 
 /// Which server to log in to, and what to call it.
@@ -107,11 +117,25 @@ fn target(given: &Given<'_>, contexts: &Contexts) -> Result<(String, String), Fa
         .contexts
         .iter()
         .find(|(_, context)| context.url.trim_end_matches('/') == url.trim_end_matches('/'));
-    let name = same.map(|(name, _)| name.clone()).unwrap_or_else(|| {
-        let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-        host.split('/').next().unwrap_or("default").to_owned()
-    });
+    let name = same.map_or_else(|| host(&url), |(name, _)| name.clone());
     Ok((url, name))
+}
+
+/// `https://things.example.com:8182/iot` → `things.example.com:8182`.
+fn host(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or("default").to_owned()
+}
+
+/// Whether what is sent there can be read on its way: neither encrypted nor to this machine.
+fn is_exposed(url: &str) -> bool {
+    let host = host(url);
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let is_here = name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    url.trim().to_ascii_lowercase().starts_with("http:") && !is_here
 }
 
 pub(super) async fn logout(given: &Given<'_>) -> Result<(), Failure> {
@@ -157,4 +181,21 @@ pub(super) async fn whoami(asked: &Asked<'_>) -> Result<(), Failure> {
         members.insert("context".to_owned(), asked.context.clone().into());
     }
     asked.out.object(COLUMNS, &me)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_in_clear_to_another_machine_is_warned_of() {
+        for url in ["http://things.example.com", "HTTP://10.0.0.1:8182/iot", "http://[2001:db8::1]:80"] {
+            assert!(is_exposed(url), "{url}");
+        }
+        for url in
+            ["https://things.example.com", "http://127.0.0.1:8182", "http://localhost", "http://[::1]:8182"]
+        {
+            assert!(!is_exposed(url), "{url}");
+        }
+    }
 }

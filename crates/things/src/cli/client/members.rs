@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     asked::{Asked, text},
-    given::{list, option, verb, word, words},
+    given::{change, list, option, verb, word, words},
     names::is_id,
     output::Column,
 };
@@ -31,18 +31,18 @@ pub(super) fn command() -> Command {
         )
         .subcommand(verb("show", "Show one").arg(word("MEMBER", "An e-mail address or id")))
         .subcommand(
-            verb("create", "Take people with an account in")
+            change("create", "Take people with an account in")
                 .visible_alias("add")
                 .arg(words("MEMBER", "E-mail addresses or ids"))
                 .arg(role().required(true)),
         )
         .subcommand(
-            verb("update", "Change roles")
+            change("update", "Change roles")
                 .arg(words("MEMBER", "E-mail addresses or ids"))
                 .arg(role().required(true)),
         )
         .subcommand(
-            verb("delete", "Remove people; from an organisation: from its groups too")
+            change("delete", "Remove people; from an organisation: from its groups too")
                 .visible_alias("remove")
                 .arg(words("MEMBER", "E-mail addresses or ids")),
         )
@@ -86,12 +86,17 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
         }
         "create" => {
             let made = asked.make("add the member", asked.client.post(&path).json(&with_role(&who))).await?;
-            asked.done(&format!("{} added", who.join(", ")), made.as_ref())
+            taken(asked, &format!("{} added", who.join(", ")), items, made.as_ref())
         }
         "update" => {
             let request = asked.client.put(&path).json(&with_role(&who));
             let changed = asked.change("change the role", request).await?;
-            asked.done(&format!("{}: {} now", who.join(", "), given.required("role")), changed.as_ref())
+            taken(
+                asked,
+                &format!("{}: {} now", who.join(", "), given.required("role")),
+                items,
+                changed.as_ref(),
+            )
         }
         _ => {
             let mut ids = Vec::new();
@@ -101,7 +106,14 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
             asked.confirm(&format!("Remove {}", who.join(", ")))?;
             let request = asked.client.patch(&path).json(&json!({"member_ids": ids}));
             let done = asked.change("remove the member", request).await?;
-            asked.done(&format!("{} removed", who.join(", ")), done.as_ref())
+            asked.done(&format!("{} removed", who.join(", ")), COLUMNS, done.as_ref())
         }
     }
+}
+
+/// Tells of members that the answer lists.
+fn taken(asked: &Asked<'_>, sentence: &str, items: &str, answer: Option<&Value>) -> Result<(), Failure> {
+    let Some(answer) = answer else { return Ok(()) };
+    let members = answer.get(items).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    asked.all_done(sentence, COLUMNS, members)
 }

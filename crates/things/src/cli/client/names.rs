@@ -132,14 +132,18 @@ impl Asked<'_> {
             return Err(Failure::Usage(format!("the {noun}'s name is empty")));
         }
         let what = format!("look for the {noun} {name}");
-        // Ascending by name, the shortest of those that begin alike come first.
-        let request = list.query("name", name).query("limit", "1000");
+        // The server's list has all names that contain this one, in any case. In its order those that are this one stand
+        // together, so that no more is read behind them.
+        let request =
+            list.query("name", name).query("order", "name").query("dir", "asc").query("limit", "1000");
+        let folded = name.to_ascii_lowercase();
         let failed = |error| Failure::asking(&what, &error);
         let mut pages = request.pages(items);
         let mut found: Vec<Value> = Vec::new();
         while let Some(page) = pages.next::<Value>().await.map_err(failed)? {
+            let past = page.items.last().is_some_and(|last| text(last, "name").to_ascii_lowercase() > folded);
             found.extend(page.items.into_iter().filter(|item| text(item, "name") == name));
-            if found.len() > TOLD {
+            if past || found.len() > TOLD {
                 break;
             }
         }
@@ -165,7 +169,26 @@ impl Asked<'_> {
     }
 }
 
-/// Whether it is taken for an id: the one spelling that ids have.
+/// Whether it is taken for an id: the one spelling that ids have, in lower case. Anything else may be a name.
 pub(super) fn is_id(text: &str) -> bool {
-    text.len() == 36 && Uuid::parse_str(text).is_ok()
+    Uuid::parse_str(text).is_ok_and(|id| id.hyphenated().to_string() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_have_one_spelling() {
+        assert!(is_id("0190c8a0-0000-7000-8000-00000000abcd"));
+        for name in [
+            "0190C8A0-0000-7000-8000-00000000ABCD",
+            "0190c8a0000070008000000000000001",
+            "../things/1",
+            "pump",
+            "",
+        ] {
+            assert!(!is_id(name), "{name}");
+        }
+    }
 }

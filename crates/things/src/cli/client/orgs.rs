@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Failure,
     asked::{Asked, text},
-    given::{list, metadata, option, verb, word, words},
+    given::{change, list, metadata, option, some_of, verb, word, words},
     output::Column,
 };
 
@@ -33,25 +33,26 @@ pub(super) fn command() -> Command {
         )
         .subcommand(verb("show", "Show one").arg(word("ORG", "Its name or id")))
         .subcommand(
-            verb("create", "Make one, which you then own")
+            change("create", "Make one, which you then own")
                 .arg(word("NAME", "What to call it"))
                 .arg(option("description", "TEXT", "What it is"))
                 .arg(metadata())
                 .arg(option("id", "ID", "Its id, if it has one already")),
         )
         .subcommand(
-            verb("update", "Change one")
+            change("update", "Change one")
                 .arg(word("ORG", "Its name or id"))
                 .arg(option("name", "NAME", "A new name"))
                 .arg(option("description", "TEXT", "A new description"))
-                .arg(metadata()),
+                .arg(metadata())
+                .group(some_of(&["name", "description", "metadata"])),
         )
         .subcommand(
-            verb("delete", "Delete some, with their groups and everything in them")
+            change("delete", "Delete some, with their groups and everything in them")
                 .arg(words("ORG", "Their names or ids")),
         )
         .subcommand(
-            verb("hand-over", "Give one another owner; you become an admin")
+            change("hand-over", "Give one another owner; you become an admin")
                 .arg(word("ORG", "Its name or id"))
                 .arg(option("to", "MEMBER", "Whom to: a member's e-mail address or id").required(true)),
         )
@@ -78,11 +79,15 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
             given.fill_objects(&mut body, &["metadata"])?;
             let made = asked.make("create the organisation", asked.client.post("/orgs").json(&body)).await?;
             let id = made.as_ref().map_or("", |made| text(made, "id")).to_owned();
-            asked.done(&format!("organisation {} is made: {id}", given.required("NAME")), made.as_ref())
+            asked.done(
+                &format!("organisation {} is made: {id}", given.required("NAME")),
+                COLUMNS,
+                made.as_ref(),
+            )
         }
         "update" => {
             let id = asked.org_named(given.required("ORG")).await?;
-            update(asked, "organisation", &format!("/orgs/{id}")).await
+            update(asked, "organisation", &format!("/orgs/{id}"), COLUMNS).await
         }
         "delete" => {
             let names = given.texts("ORG");
@@ -93,7 +98,7 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
             asked.confirm(&format!("Delete {}, with all groups, things and keys in it", names.join(", ")))?;
             let request = asked.client.patch("/orgs").json(&json!({"org_ids": ids}));
             let done = asked.change("delete the organisation", request).await?;
-            asked.done(&format!("{} deleted", names.join(", ")), done.as_ref())
+            asked.done(&format!("{} deleted", names.join(", ")), COLUMNS, done.as_ref())
         }
         _ => {
             let id = asked.org_named(given.required("ORG")).await?;
@@ -103,7 +108,12 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
 }
 
 /// Changes what was given; the rest stays. It must still be as it was read.
-pub(super) async fn update(asked: &Asked<'_>, noun: &str, path: &str) -> Result<(), Failure> {
+pub(super) async fn update(
+    asked: &Asked<'_>,
+    noun: &str,
+    path: &str,
+    columns: &'static [Column],
+) -> Result<(), Failure> {
     let what = format!("change the {noun}");
     let (before, tag) = asked.tagged(&what, path).await?;
     let mut body = Map::new();
@@ -117,7 +127,7 @@ pub(super) async fn update(asked: &Asked<'_>, noun: &str, path: &str) -> Result<
         body.insert("config".to_owned(), Value::Null);
     }
     let after = asked.change(&what, asked.client.put(path).if_match(&tag).json(&body)).await?;
-    asked.done(&format!("{noun} {} is changed", text(&before, "name")), after.as_ref())
+    asked.done(&format!("{noun} {} is changed", text(&before, "name")), columns, after.as_ref())
 }
 
 pub(super) async fn hand_over(asked: &Asked<'_>, place: &str, items: &'static str) -> Result<(), Failure> {
@@ -126,5 +136,5 @@ pub(super) async fn hand_over(asked: &Asked<'_>, place: &str, items: &'static st
     asked.confirm(&format!("Make {to} the owner in your place"))?;
     let request = asked.client.post(&format!("{place}/owner")).json(&json!({"member_id": member}));
     let done = asked.make("hand it over", request).await?;
-    asked.done(&format!("{to} is the owner now"), done.as_ref())
+    asked.done(&format!("{to} is the owner now"), &[], done.as_ref())
 }

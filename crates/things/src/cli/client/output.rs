@@ -105,7 +105,8 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) fn page(&mut self, rows: &[Value]) -> Result<(), Failure> {
+    /// Shows some more rows; tells whether anybody still reads: `things thing list --all | head -1` wants no more.
+    pub(super) fn page(&mut self, rows: &[Value]) -> Result<bool, Failure> {
         let first = self.shown == 0;
         self.shown += rows.len();
         match self.form {
@@ -124,9 +125,9 @@ impl List {
                     );
                 }
                 if rows.is_empty() && first {
-                    return Ok(());
+                    return Ok(true);
                 }
-                print(&table.render(terminal::width(), first), Escape::Done)
+                read_on(&table.render(terminal::width(), first), Escape::Done)
             }
             Form::Json => {
                 let mut text = String::new();
@@ -134,10 +135,10 @@ impl List {
                     text.push_str(if first && at == 0 { "[\n" } else { ",\n" });
                     text.push_str(&row.to_string());
                 }
-                print(&text, Escape::Json)
+                read_on(&text, Escape::Json)
             }
             Form::Ndjson => {
-                print(&rows.iter().map(|row| format!("{row}\n")).collect::<String>(), Escape::Json)
+                read_on(&rows.iter().map(|row| format!("{row}\n")).collect::<String>(), Escape::Json)
             }
             Form::Csv => {
                 let mut writer = csv::Writer::from_writer(Vec::new());
@@ -153,7 +154,7 @@ impl List {
                     writer.write_record(cells.map(|cell| inert::cell(&cell).into_owned())).map_err(failed)?;
                 }
                 let bytes = writer.into_inner().map_err(|error| Failure::to("write CSV", error.error()))?;
-                print(&String::from_utf8_lossy(&bytes), Escape::Csv)
+                read_on(&String::from_utf8_lossy(&bytes), Escape::Csv)
             }
         }
     }
@@ -173,6 +174,11 @@ impl List {
             _ => Ok(()),
         }
     }
+}
+
+/// `1 row`, `2 rows`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A value as text: texts as they are, the rest as JSON.
@@ -210,11 +216,16 @@ pub(super) enum Escape {
 
 /// Writes to the standard output.
 pub(super) fn print(text: &str, escape: Escape) -> Result<(), Failure> {
+    read_on(text, escape).map(|_| ())
+}
+
+/// The same, and whether anybody still reads.
+fn read_on(text: &str, escape: Escape) -> Result<bool, Failure> {
     let terminal = io::stdout().is_terminal();
     match escape {
-        Escape::Json => super::super::print(&inert::json(text)),
+        Escape::Json => super::super::read_on(&inert::json(text)),
         // A file gets its cells as they are; a terminal must not obey them.
-        Escape::Csv if terminal => super::super::print(&inert::lines(text)),
-        _ => super::super::print(text),
+        Escape::Csv if terminal => super::super::read_on(&inert::lines(text)),
+        _ => super::super::read_on(text),
     }
 }

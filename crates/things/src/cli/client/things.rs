@@ -5,12 +5,14 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Failure,
+    answers::Change,
     asked::{Asked, first, text},
-    given::{key_file, list, metadata, number, option, switch, verb, word, words},
+    given::{change, key_file, list, metadata, number, option, some_of, switch, verb, word, words},
     names::is_id,
     orgs::update,
     output::Column,
     secrets::Place,
+    terminal,
 };
 
 const COLUMNS: &[Column] = &[
@@ -23,6 +25,19 @@ const COLUMNS: &[Column] = &[
     Column::wide("group_id", "GROUP"),
     Column::wide("profile_id", "PROFILE"),
     Column::wide("metadata", "METADATA"),
+];
+
+/// One whose key is told.
+const MADE: &[Column] = &[
+    Column::new("id", "ID"),
+    Column::new("name", "NAME"),
+    Column::new("type", "TYPE"),
+    Column::new("key", "KEY"),
+    Column::new("external_key", "EXTERNAL KEY"),
+    Column::new("status", "STATUS"),
+    Column::new("group_id", "GROUP"),
+    Column::new("profile_id", "PROFILE"),
+    Column::new("metadata", "METADATA"),
 ];
 
 const CREDENTIALS: &[Column] = &[
@@ -67,35 +82,42 @@ pub(super) fn command() -> Command {
         )
         .subcommand(verb("show", "Show one; never its key").arg(thing()))
         .subcommand(
-            verb("create", "Make one on --profile (with --group, if it is a name), and print its key, once")
-                .arg(word("NAME", "What to call it; unique in the group"))
-                .arg(kind())
-                .arg(option("external-key", "KEY", "A serial number, EUI or asset tag"))
-                .arg(option(
-                    "key",
-                    "KEY",
-                    "Its key, if it has one already; others see it in the list of processes",
-                ))
-                .arg(metadata())
-                .arg(option("id", "ID", "Its id, if it has one already"))
-                .arg(key_file()),
+            change(
+                "create",
+                "Make one on --profile (with --group, if it is a name), and print its key, once",
+            )
+            .arg(word("NAME", "What to call it; unique in the group"))
+            .arg(kind())
+            .arg(option("external-key", "KEY", "A serial number, EUI or asset tag"))
+            .arg(option(
+                "key",
+                "KEY",
+                "Its key, if it has one already; others see it in the list of processes",
+            ))
+            .arg(switch("key-stdin", "Read that key from the standard input instead").conflicts_with("key"))
+            .arg(metadata())
+            .arg(option("id", "ID", "Its id, if it has one already"))
+            .arg(key_file()),
         )
         .subcommand(
-            verb("update", "Change one")
+            change("update", "Change one")
                 .arg(thing())
                 .arg(option("name", "NAME", "A new name"))
                 .arg(kind())
-                .arg(metadata()),
+                .arg(metadata())
+                .group(some_of(&["name", "type", "metadata"])),
         )
-        .subcommand(verb("delete", "Delete some, with their keys").arg(words("THING", "Their names or ids")))
         .subcommand(
-            verb("move", "Move some to a profile, of this group or another")
+            change("delete", "Delete some, with their keys").arg(words("THING", "Their names or ids")),
+        )
+        .subcommand(
+            change("move", "Move some to a profile, of this group or another")
                 .arg(words("THING", "Their names or ids"))
                 .arg(option("to-group", "GROUP", "Which group [default: the profile's]"))
                 .arg(option("to-profile", "PROFILE", "Which profile").required(true)),
         )
         .subcommand(
-            verb("rotate", "Give one a new key, and print it, once")
+            change("rotate", "Give one a new key, and print it, once")
                 .arg(thing())
                 .arg(number(
                     "overlap",
@@ -110,16 +132,16 @@ pub(super) fn command() -> Command {
                 .arg(key_file()),
         )
         .subcommand(
-            verb("external-key", "Set or take away an external key")
+            change("external-key", "Set or take away an external key")
                 .arg(thing())
                 .arg(Arg::new("KEY").help("The external key").required_unless_present("remove"))
                 .arg(switch("remove", "Take it away").conflicts_with("KEY")),
         )
         .subcommand(
-            verb("disable", "Shut some out: none of their credentials works")
+            change("disable", "Shut some out: none of their credentials works")
                 .arg(words("THING", "Their names or ids")),
         )
-        .subcommand(verb("enable", "Let some in again").arg(words("THING", "Their names or ids")))
+        .subcommand(change("enable", "Let some in again").arg(words("THING", "Their names or ids")))
         .subcommand(verb("credentials", "List one's credentials, without their values").arg(thing()))
         .subcommand(
             list("List one's checks that failed, and why", &["id"])
@@ -152,17 +174,20 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
             ))?;
             let request = asked.client.patch("/things").json(&json!({"thing_ids": ids}));
             let done = asked.change("delete the thing", request).await?;
-            asked.done(&format!("{} deleted", told(&names)), done.as_ref())
+            asked.done(&format!("{} deleted", told(&names)), COLUMNS, done.as_ref())
         }
         "move" => move_things(asked).await,
         verb @ ("enable" | "disable") => {
             let names = given.texts("THING");
-            for (id, name) in asked.things_named(&names).await?.iter().zip(&names) {
-                let request = asked.client.post(&format!("/things/{id}/{verb}"));
-                let done = asked.make(&format!("{verb} {name}"), request).await?;
-                asked.done(&format!("{name} is {verb}d"), done.as_ref())?;
-            }
-            Ok(())
+            let ids = asked.things_named(&names).await?;
+            let mut ids = ids.iter();
+            let prepare = async |name: &str| {
+                let id = ids.next().map(String::as_str).unwrap_or_default();
+                let request = asked.once(asked.client.post(&format!("/things/{id}/{verb}")))?;
+                let (what, done) = (format!("{verb} {name}"), format!("{name} is {verb}d"));
+                Ok(Change { what, request, done, tells_id: false })
+            };
+            asked.each(COLUMNS, &names, prepare).await
         }
         verb => one(asked, verb).await,
     }
@@ -183,10 +208,10 @@ async fn one(asked: &Asked<'_>, verb: &str) -> Result<(), Failure> {
             }
             asked.out.object(COLUMNS, &thing)
         }
-        "update" => update(asked, "thing", &path).await,
+        "update" => update(asked, "thing", &path, COLUMNS).await,
         "rotate" => {
             let overlap = given.number("overlap");
-            if overlap.is_none() {
+            if overlap.unwrap_or(0) == 0 {
                 asked.confirm(&format!("Give {name} a new key; the present one ends at once"))?;
             }
             let place = Place::reserve(given.path("key-file").filter(|_| !asked.is_dry()))?;
@@ -204,6 +229,11 @@ async fn one(asked: &Asked<'_>, verb: &str) -> Result<(), Failure> {
         }
         "external-key" => {
             let path = format!("{path}/external-key");
+            if given.text("KEY").is_none() {
+                asked.confirm(&format!(
+                    "Take the external key of {name} away; what uses it is let in no more"
+                ))?;
+            }
             let (request, sentence) = match given.text("KEY") {
                 Some(key) => {
                     (asked.client.patch(&path).json(&json!({"key": key})), "has that external key now")
@@ -211,7 +241,7 @@ async fn one(asked: &Asked<'_>, verb: &str) -> Result<(), Failure> {
                 None => (asked.client.delete(&path), "has no external key now"),
             };
             let done = asked.change("change the external key", request).await?;
-            asked.done(&format!("{name} {sentence}"), done.as_ref())
+            asked.done(&format!("{name} {sentence}"), COLUMNS, done.as_ref())
         }
         "credentials" => {
             let answer = asked.read("list the credentials", &format!("{path}/credentials")).await?;
@@ -238,6 +268,10 @@ async fn create(asked: &Asked<'_>) -> Result<(), Failure> {
         &[("NAME", "name"), ("type", "type"), ("external-key", "external_key"), ("key", "key"), ("id", "id")],
     );
     given.fill_objects(&mut body, &["metadata"])?;
+    if given.flag("key-stdin") {
+        let key = terminal::line_of_stdin("key")?;
+        body.insert("key".to_owned(), key.as_str().into());
+    }
     let place = Place::reserve(given.path("key-file").filter(|_| !asked.is_dry()))?;
     let request = asked.client.post(&format!("/profiles/{profile}/things")).json(&[body]);
     let made = first(asked.make("create the thing", request).await?, "things");
@@ -259,7 +293,7 @@ fn shown_once(asked: &Asked<'_>, thing: Option<Value>, place: Place, sentence: &
         let key = thing.as_object_mut().and_then(|members| members.remove("key"));
         place.show(key.as_ref().and_then(Value::as_str).unwrap_or_default())?;
     }
-    asked.done(sentence, Some(&thing))
+    asked.done(sentence, MADE, Some(&thing))
 }
 
 async fn move_things(asked: &Asked<'_>) -> Result<(), Failure> {
@@ -267,31 +301,32 @@ async fn move_things(asked: &Asked<'_>) -> Result<(), Failure> {
     let names = given.texts("THING");
     let ids = asked.things_named(&names).await?;
     let profile = given.required("to-profile");
-    let mut group = match given.text("to-group") {
+    let to_group = match given.text("to-group") {
         Some(name) => Some(asked.group_named(name).await?),
         None => None,
     };
-    for (id, name) in ids.iter().zip(&names) {
+    let mut ids = ids.iter();
+    let prepare = async |name: &str| {
         let what = format!("move {name}");
-        let path = format!("/things/{id}");
+        let path = format!("/things/{}", ids.next().map(String::as_str).unwrap_or_default());
         let (thing, tag) = asked.tagged(&what, &path).await?;
         let profile = if is_id(profile) {
             profile.to_owned()
         } else {
-            asked.profile_in(group.as_deref().unwrap_or_else(|| text(&thing, "group_id")), profile).await?
+            asked.profile_in(to_group.as_deref().unwrap_or_else(|| text(&thing, "group_id")), profile).await?
         };
-        if group.is_none() {
-            let found = asked.read(&what, &format!("/profiles/{profile}")).await?;
-            group = Some(text(&found, "group_id").to_owned());
-        }
+        let group = match &to_group {
+            Some(group) => group.clone(),
+            None => {
+                let found = asked.read(&what, &format!("/profiles/{profile}")).await?;
+                text(&found, "group_id").to_owned()
+            }
+        };
         let body = json!({"group_id": group, "profile_id": profile});
-        let moved = asked.change(&what, asked.client.patch(&path).if_match(&tag).json(&body)).await?;
-        asked.done(&format!("{name} moved"), moved.as_ref())?;
-        if given.text("to-group").is_none() {
-            group = None;
-        }
-    }
-    Ok(())
+        let request = asked.client.patch(&path).if_match(&tag).json(&body);
+        Ok(Change { what, request, done: format!("{name} moved"), tells_id: false })
+    };
+    asked.each(COLUMNS, &names, prepare).await
 }
 
 /// Names for a question: not hundreds of them.

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::{
     Failure,
+    answers::Change,
     asked::{Asked, note, text},
-    given::{key_file, list, number, option, switch, verb, word, words},
+    given::{change, key_file, list, number, option, switch, verb, word, words},
     names::is_id,
     output::{Column, Form},
     secrets::Place,
@@ -21,6 +22,15 @@ const COLUMNS: &[Column] = &[
     Column::wide("issued_at", "MADE"),
 ];
 
+/// One that has just been made.
+const MADE: &[Column] = &[
+    Column::new("id", "ID"),
+    Column::new("name", "NAME"),
+    Column::new("scopes", "SCOPES"),
+    Column::new("expires_at", "EXPIRES"),
+    Column::new("token", "TOKEN"),
+];
+
 pub(super) fn command() -> Command {
     Command::new("token")
         .about("Access tokens, by which programs act for you")
@@ -28,7 +38,7 @@ pub(super) fn command() -> Command {
         .subcommand(list("List yours, without their values", &["id", "name"]))
         .subcommand(verb("show", "Show one, without its value").arg(word("TOKEN", "Its name or id")))
         .subcommand(
-            verb("create", "Make one, which may read and, with --write, change; print its value, once")
+            change("create", "Make one, which may read and, with --write, change; print its value, once")
                 .arg(word("NAME", "What to call it"))
                 .arg(switch("write", "It may change things too"))
                 .arg(number("days", 1..=3650, "When it ends by itself [default: never]"))
@@ -39,7 +49,7 @@ pub(super) fn command() -> Command {
                 .arg(key_file()),
         )
         .subcommand(
-            verb("revoke", "End some").visible_alias("delete").arg(words("TOKEN", "Their names or ids")),
+            change("revoke", "End some").visible_alias("delete").arg(words("TOKEN", "Their names or ids")),
         )
 }
 
@@ -60,12 +70,14 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
                 ids.push(named(asked, name).await?);
             }
             asked.confirm(&format!("End {}; what uses it is let in no more", names.join(", ")))?;
-            for (id, name) in ids.iter().zip(names) {
-                let done =
-                    asked.change("end the access token", asked.client.delete(&format!("/keys/{id}"))).await?;
-                asked.done(&format!("{name} is ended"), done.as_ref())?;
-            }
-            Ok(())
+            let mut ids = ids.iter();
+            let prepare = async |name: &str| {
+                let id = ids.next().map(String::as_str).unwrap_or_default();
+                let request = asked.client.delete(&format!("/keys/{id}"));
+                let (what, done) = (format!("end the access token {name}"), format!("{name} is ended"));
+                Ok(Change { what, request, done, tells_id: false })
+            };
+            asked.each(COLUMNS, &names, prepare).await
         }
     }
 }
@@ -110,7 +122,7 @@ async fn create(asked: &Asked<'_>) -> Result<(), Failure> {
             place.show(token.as_ref().and_then(Value::as_str).unwrap_or_default())?;
         }
     }
-    asked.done("", Some(&made))
+    asked.done("", MADE, Some(&made))
 }
 
 async fn named(asked: &Asked<'_>, name: &str) -> Result<String, Failure> {

@@ -1,9 +1,11 @@
 //! What went wrong, for the person at the terminal: a sentence that says what, one that says what to do, and
 //! an exit code that says it to programs.
 
+use std::sync::OnceLock;
+
 use things_client::{Error, Problem};
 
-use super::{Failure, inert};
+use super::{Failure, inert, output::counted};
 
 /// Exit codes beyond 0 to 3, which all commands share.
 pub(crate) mod exit {
@@ -17,6 +19,42 @@ pub(crate) mod exit {
     pub(crate) const UNREACHABLE: u8 = 7;
     /// Interrupted by Ctrl-C.
     pub(crate) const INTERRUPTED: u8 = 130;
+    /// The terminal is gone.
+    pub(crate) const HUNG_UP: u8 = 129;
+    /// Told to end.
+    pub(crate) const TERMINATED: u8 = 143;
+}
+
+/// What the server is shown; told when the server refuses it.
+#[derive(Debug)]
+pub(super) enum Shown {
+    /// What THINGS_TOKEN holds.
+    Variable,
+    /// The token of the context of this name.
+    Context(String),
+}
+
+// A process is one command, which shows one thing. It is known where the server is chosen, and wanted wherever an answer is
+// refused; nothing else between the two has to do with it.
+static SHOWN: OnceLock<Shown> = OnceLock::new();
+
+impl Shown {
+    /// From now on.
+    pub(super) fn note(self) {
+        let _ = SHOWN.set(self);
+    }
+
+    fn advice(shown: Option<&Self>) -> String {
+        match shown {
+            None => "Log in with `things login`, or set THINGS_TOKEN.".to_owned(),
+            Some(Self::Variable) => {
+                "THINGS_TOKEN is set, and was refused: give it a valid token, or unset it and use `things login`.".to_owned()
+            }
+            Some(Self::Context(name)) => {
+                format!("The log-in of the context {name} has ended, or its token was revoked: `things login --context {name}`.")
+            }
+        }
+    }
 }
 
 /// More errors than this are only counted.
@@ -31,7 +69,8 @@ impl Failure {
             Error::Unreachable(_) | Error::TimedOut(_) | Error::Foreign(_) => Self::Told {
                 code: exit::UNREACHABLE,
                 text: inert::lines(&format!(
-                    "cannot {what}: {error}\n  Is the server running, and is its URL right? `things whoami` tells which is asked."
+                    "cannot {what}: {error}\n  Is the server running, and is its URL right? `--url`, `--context`, THINGS_URL and the context in \
+                     use say it."
                 )),
             },
             _ => Self::Failed(inert::lines(&format!("cannot {what}: {error}"))),
@@ -75,15 +114,16 @@ impl Failure {
         Self::Told { code: exit::CONFLICT, text: inert::lines(&text) }
     }
 
-    pub(super) fn interrupted(text: &str) -> Self {
-        Self::Told { code: exit::INTERRUPTED, text: inert::lines(&format!("interrupted; {text}")) }
+    /// By a signal, which the code tells.
+    pub(super) fn interrupted(code: u8, text: &str) -> Self {
+        Self::Told { code, text: inert::lines(&format!("interrupted; {text}")) }
     }
 }
 
 /// What to do about it, where the server's own words are for programs.
 fn next(problem: &Problem) -> Option<String> {
     let next = match (problem.code.as_str(), problem.status) {
-        ("unauthenticated", _) => "Log in with `things login`, or set THINGS_TOKEN.",
+        ("unauthenticated", _) => return Some(Shown::advice(SHOWN.get())),
         ("login-required", _) => "An access token is not enough for this: `things login` with your password.",
         ("insufficient-scope", _) => "The access token may not do that: use one that may, or `things login`.",
         ("forbidden", _) => "An admin of the group or organisation can do it, or raise your role.",
@@ -97,8 +137,11 @@ fn next(problem: &Problem) -> Option<String> {
         ("last-owner", _) => "Hand it over first: `hand-over`.",
         ("already-invited", _) => "`things invite list --sent` shows it; `resend` or `revoke` it.",
         ("too-many-requests", _) => {
-            let after = problem.retry_after.map_or(1, |after| after.as_secs());
-            return Some(format!("Try again in {after} seconds."));
+            // What is told within an answer comes without a time.
+            return Some(problem.retry_after.map_or_else(
+                || "Try again later.".to_owned(),
+                |after| format!("Try again in {}.", counted(after.as_secs(), "second")),
+            ));
         }
         ("outcome-unknown", _) => "It happened or it did not: look before you repeat the command.",
         ("", 404 | 405) => "Is this URL the API of Things, and is the server new enough for this command?",
@@ -107,4 +150,28 @@ fn next(problem: &Problem) -> Option<String> {
         _ => return None,
     };
     Some(next.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(problem: serde_json::Value) -> String {
+        let problem: Problem = serde_json::from_value(problem).unwrap();
+        Failure::told("import", &problem).to_string()
+    }
+
+    #[test]
+    fn a_time_that_nobody_said_is_not_told() {
+        let problem =
+            serde_json::json!({"status": 429, "type": "/problems/too-many-requests", "detail": "too many"});
+        assert_eq!(told(problem), "cannot import: too many\n  Try again later.");
+    }
+
+    #[test]
+    fn advice_is_about_what_was_refused() {
+        assert!(Shown::advice(Some(&Shown::Variable)).contains("THINGS_TOKEN is set, and was refused"));
+        assert!(Shown::advice(Some(&Shown::Context("a".to_owned()))).contains("things login --context a"));
+        assert!(Shown::advice(None).contains("set THINGS_TOKEN"));
+    }
 }

@@ -2,11 +2,9 @@
 
 use std::{
     fs,
-    io::Read,
     path::{Path, PathBuf},
 };
 
-use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
 use super::super::{
@@ -65,22 +63,4 @@ impl Resume {
     pub(super) fn forget(self) {
         let _ = fs::remove_file(&self.path);
     }
-}
-
-/// Of what is to be done, and of the file, byte for byte.
-pub(super) fn fingerprint(about: &str, file: &Path) -> Result<String, Failure> {
-    let unreadable =
-        |error: std::io::Error| Failure::Usage(format!("cannot read {}: {error}", file.display()));
-    let mut digest = Context::new(&SHA256);
-    digest.update(about.as_bytes());
-    digest.update(&[0]);
-    let mut read = fs::File::open(file).map_err(unreadable)?;
-    let mut part = vec![0; 256 * 1024];
-    loop {
-        match read.read(&mut part).map_err(unreadable)? {
-            0 => break,
-            some => digest.update(part.get(..some).unwrap_or_default()),
-        }
-    }
-    Ok(digest.finish().as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
 }

@@ -136,6 +136,7 @@ fn fitting(mut letters: Vec<u8>, size: f32, room: f32) -> Vec<u8> {
 mod tests {
     use super::{
         super::{
+            camera,
             code::Code,
             sheet::{Grid, Label},
         },
@@ -148,6 +149,31 @@ mod tests {
         assert_eq!(encoded("温a"), (b"?a".to_vec(), true));
         let cut = fitting(vec![b'W'; 3000], 8.0, 100.0);
         assert!(width_of(&cut, 8.0) <= 100.0 && cut.last() == Some(&0x85) && cut.len() > 5, "{cut:?}");
+    }
+
+    #[test]
+    fn codes_are_read_from_the_page_itself() {
+        let mut page = Grid::new(false, 1, 1).page();
+        page.push(Label {
+            code: Code::new("SN-004217 ü").unwrap(),
+            name: "a".to_owned(),
+            below: String::new(),
+        });
+        let mut document = Document::default();
+        document.page(&page);
+        let pdf = String::from_utf8_lossy(&document.finish()).into_owned();
+        let numbers = |line: &str| -> Vec<f32> {
+            line.split_whitespace().filter_map(|number| number.parse().ok()).collect()
+        };
+        let placed = numbers(pdf.lines().find(|line| line.ends_with(" cm")).unwrap());
+        assert!(placed[0] > 0.0 && placed[3] == -placed[0], "squares, the first row above: {placed:?}");
+        let runs = pdf.lines().filter(|line| line.ends_with(" re")).map(|line| {
+            let whole: Vec<usize> =
+                line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+            assert_eq!((whole.len(), whole[3]), (4, 1), "{line}");
+            (whole[0], whole[1], whole[2])
+        });
+        assert_eq!(camera::scanned(runs), "SN-004217 ü");
     }
 
     #[test]

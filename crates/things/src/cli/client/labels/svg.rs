@@ -83,6 +83,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::{
         super::{
+            camera,
             code::Content,
             sheet::{Grid, Label},
         },
@@ -92,28 +93,13 @@ mod tests {
     /// What a camera would read from the page: its only code, drawn from the SVG itself.
     fn scanned(svg: &str) -> String {
         let path = svg.split("d=\"").nth(1).unwrap().split('"').next().unwrap();
-        let mut dark = Vec::new();
-        for run in path.split('M').skip(1) {
+        let runs = path.split('M').skip(1).map(|run| {
             let (start, rest) = run.split_once('h').unwrap();
             let (column, row) = start.split_once(' ').unwrap();
-            let many: usize = rest.split('v').next().unwrap().parse().unwrap();
-            let (column, row): (usize, usize) = (column.parse().unwrap(), row.parse().unwrap());
-            dark.extend((column..column + many).map(|column| (column, row)));
-        }
-        let width = dark.iter().map(|(column, _)| column + 1).max().unwrap();
-        let (scale, quiet) = (4, 4);
-        let side = (width + 2 * quiet) * scale;
-        let is_dark: std::collections::HashSet<_> = dark.into_iter().collect();
-        let mut image = rqrr::PreparedImage::prepare_from_greyscale(side, side, |x, y| {
-            let (column, row) = (x / scale, y / scale);
-            let within = column >= quiet && row >= quiet;
-            if within && is_dark.contains(&(column - quiet, row - quiet)) { 0 } else { 255 }
+            let many = rest.split('v').next().unwrap();
+            (column.parse().unwrap(), row.parse().unwrap(), many.parse().unwrap())
         });
-        let grids = image.detect_grids();
-        assert_eq!(grids.len(), 1, "one code is found");
-        let mut bytes = Vec::new();
-        grids[0].decode_to(&mut bytes).unwrap();
-        String::from_utf8(bytes).unwrap()
+        camera::scanned(runs)
     }
 
     fn page(name: &str, key: &str, code: Option<&str>) -> String {

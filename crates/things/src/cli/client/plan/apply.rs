@@ -1,15 +1,15 @@
 //! Taking the steps, each by one call of the API or a few.
 
-use std::{cell::Cell, collections::BTreeMap, rc::Rc};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::{
     super::{
         Failure,
-        asked::{Asked, first, note, text},
-        progress::{Counts, Progress},
-        secrets::Place,
+        asked::{Asked, first, text},
+        progress::{Counts, Progress, Signals},
+        secrets::Keys,
     },
     found::Found,
     steps::{Action, Step, ThingChange},
@@ -26,13 +26,12 @@ pub(super) struct Making<'a> {
     groups: BTreeMap<String, String>,
     /// By group and name.
     profiles: BTreeMap<(String, String), String>,
-    keys: String,
-    place: Option<Place>,
-    done: Rc<Cell<usize>>,
+    keys: Keys,
+    bar: Progress,
 }
 
 impl<'a> Making<'a> {
-    pub(super) fn new(asked: &'a Asked<'a>, found: &'a Found, place: Place) -> Self {
+    pub(super) fn new(asked: &'a Asked<'a>, found: &'a Found, keys: Keys, steps: usize) -> Self {
         let groups = found.groups.iter().map(|(name, group)| (name.clone(), group.id.clone())).collect();
         let profiles = found.groups.iter().flat_map(|(name, group)| {
             let profiles = group.profiles.iter();
@@ -41,50 +40,50 @@ impl<'a> Making<'a> {
             })
         });
         let profiles = profiles.collect();
-        Self {
-            asked,
-            org: &found.org,
-            groups,
-            profiles,
-            keys: String::new(),
-            place: Some(place),
-            done: Rc::default(),
-        }
+        let bar = Progress::begin("apply", Counts::Rows, Some(count(steps)));
+        Self { asked, org: &found.org, groups, profiles, keys, bar }
     }
 
-    /// How many steps are taken.
-    pub(super) fn done(&self) -> Rc<Cell<usize>> {
-        Rc::clone(&self.done)
-    }
-
-    /// Takes all steps, in order.
-    pub(super) async fn all(&mut self, steps: &[Step]) -> Result<(), Failure> {
-        let count = |steps: usize| u64::try_from(steps).unwrap_or_default();
-        let mut bar = Progress::begin("apply", Counts::Rows, Some(count(steps.len())));
+    /// Takes all steps, in order. A signal ends it behind the step under way: the server takes that one whether or not
+    /// somebody listens, and tells its keys once. A second signal does not wait.
+    pub(super) async fn all(mut self, steps: &[Step]) -> Result<(), Failure> {
+        let mut signals = Signals::listen()?;
         let mut rest = steps;
-        while let Some(step) = rest.first() {
+        while !rest.is_empty() {
+            let done = steps.len() - rest.len();
             let like = alike(rest);
-            if like > 1 {
-                self.things(rest.get(..like).unwrap_or_default()).await?;
-            } else {
-                self.one(step).await?;
-            }
+            let stopped = {
+                let mut step = std::pin::pin!(self.step(rest.get(..like).unwrap_or_default()));
+                let mut stopped = None;
+                let taken = tokio::select! {
+                    biased;
+                    code = signals.next() => {
+                        stopped = Some(code);
+                        tokio::select! {
+                            code = signals.next() => return Err(interrupted(code, done)),
+                            taken = &mut step => taken,
+                        }
+                    }
+                    taken = &mut step => taken,
+                };
+                taken.map_err(|failure| after(failure, done))?;
+                stopped
+            };
             rest = rest.get(like..).unwrap_or_default();
-            self.done.set(steps.len() - rest.len());
-            bar.at(count(self.done.get()), None);
+            let done = steps.len() - rest.len();
+            match stopped {
+                Some(code) if !rest.is_empty() => return Err(interrupted(code, done)),
+                _ => self.bar.at(count(done), None),
+            }
         }
-        bar.end();
+        self.bar.end();
         Ok(())
     }
 
-    /// The keys of the things that were made, once.
-    pub(super) fn show_keys(&mut self) -> Result<(), Failure> {
-        match self.place.take() {
-            Some(place) if !self.keys.is_empty() => {
-                note("the new things' keys (thing, name, key); they are shown once:");
-                place.show_lines(self.keys.trim_end())
-            }
-            _ => Ok(()),
+    async fn step(&mut self, alike: &[Step]) -> Result<(), Failure> {
+        match alike {
+            [one] => self.one(one).await,
+            several => self.things(several).await,
         }
     }
 
@@ -160,17 +159,8 @@ impl<'a> Making<'a> {
         let made =
             self.asked.make(&what, self.asked.client.post(&path).json(&bodies)).await?.unwrap_or_default();
         let made = made.get("things").and_then(Value::as_array).cloned().unwrap_or_default();
-        for thing in &made {
-            let cells = [text(thing, "id"), text(thing, "name"), text(thing, "key")];
-            let cells = cells.map(|cell| {
-                if cell.contains([',', '"', '\n', '\r']) {
-                    format!("\"{}\"", cell.replace('"', "\"\""))
-                } else {
-                    super::super::inert::cell(cell).into_owned()
-                }
-            });
-            self.keys.push_str(&format!("{}\n", cells.join(",")));
-        }
+        let keys = &mut self.keys;
+        self.bar.aside(|| keys.add(&made))?;
         for (step, thing) in steps.iter().zip(&made) {
             if let Action::CreateThing { disabled: true, .. } = step.action {
                 let request = self.asked.client.post(&format!("/things/{}/disable", text(thing, "id")));
@@ -227,6 +217,30 @@ impl<'a> Making<'a> {
             ))),
         }
     }
+}
+
+fn count(steps: usize) -> u64 {
+    u64::try_from(steps).unwrap_or_default()
+}
+
+fn interrupted(code: u8, done: usize) -> Failure {
+    let made = if done == 1 { "1 change is made".to_owned() } else { format!("{done} changes are made") };
+    Failure::interrupted(code, &format!("{made}, the others are not. Run the command again for those"))
+}
+
+/// What went wrong, and that something was done before.
+fn after(failure: Failure, done: usize) -> Failure {
+    match failure {
+        Failure::Told { code, text } if done > 0 => Failure::Told {
+            code,
+            text: format!("{text}\n  {}, and stay; the next `things apply` does the rest", made(done)),
+        },
+        failure => failure,
+    }
+}
+
+fn made(done: usize) -> String {
+    if done == 1 { "1 change was made before".to_owned() } else { format!("{done} changes were made before") }
 }
 
 /// How many of the next steps are one call: new things on the same profile.

@@ -7,10 +7,18 @@ use super::{
         Failure,
         asked::note,
         inert,
-        output::{Form, Output},
+        output::{Column, Form, Output},
     },
     steps::{Plan, Sign, Step},
 };
+
+const STEPS: &[Column] = &[
+    Column::new("change", "CHANGE"),
+    Column::new("kind", "KIND"),
+    Column::new("group", "GROUP"),
+    Column::new("name", "NAME"),
+    Column::new("details", "DETAILS"),
+];
 
 impl Sign {
     fn mark(self) -> char {
@@ -36,7 +44,15 @@ pub(super) fn plan(out: Output, plan: &Plan) -> Result<(), Failure> {
         let steps = plan.steps.iter().map(|step| {
             json!({"change": step.sign.word(), "kind": step.noun, "group": step.group, "name": step.name, "details": step.details})
         });
-        return out.json(&json!({"steps": steps.collect::<Vec<Value>>(), "not_in_the_file": plan.spared}));
+        let steps: Vec<Value> = steps.collect();
+        if out.form == Form::Json {
+            return out.json(&json!({"steps": steps, "not_in_the_file": plan.spared}));
+        }
+        let mut list = out.list(STEPS);
+        list.page(&steps)?;
+        list.end()?;
+        spared(plan);
+        return Ok(());
     }
     if plan.steps.is_empty() {
         out.say("nothing to do")?;
