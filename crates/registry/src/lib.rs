@@ -149,6 +149,8 @@ pub struct Registry {
     /// What this process calls itself among those on one database.
     pub(crate) node: uuid::Uuid,
     pub(crate) probes: credentials::probes::Probes,
+    /// Held by a dry run of an import on SQLite: one after the other, so that changes wait for one at most.
+    pub(crate) rehearsal: tokio::sync::Mutex<()>,
     pub(crate) outbox: mail::Outbox,
     pub(crate) backups: backup::Turns,
     pub(crate) importing: imports::UnderWay,
@@ -210,6 +212,7 @@ impl Registry {
             devices: credentials::Devices::new(settings.cached_credentials, alone, settings.auth_grace),
             node: credentials::nodes::name()?,
             probes,
+            rehearsal: tokio::sync::Mutex::default(),
             outbox: mail::Outbox::new(settings.mail),
             backups: backup::Turns::default(),
             importing: imports::UnderWay::default(),

@@ -138,6 +138,10 @@ impl Db {
         }
     }
 
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.pools, Pools::Postgres(_))
+    }
+
     /// A connection for reading.
     pub(crate) async fn read(&self) -> Result<Conn> {
         let link = match &self.pools {

@@ -79,10 +79,10 @@ pub(crate) fn redirect_path(cell: &Cell) -> Result<(), String> {
 pub(crate) fn external_key(cell: &Cell) -> Result<(), String> {
     let text = text(cell)?;
     // PostgreSQL's column has room for so many.
-    if PLAUSIBLE_BYTES.contains(&text.len()) && text.chars().count() <= 1024 {
-        Ok(())
-    } else {
-        Err("must be 1 to 4096 bytes and at most 1024 characters long".to_owned())
+    let fits = PLAUSIBLE_BYTES.contains(&text.len()) && text.chars().count() <= 1024;
+    match fits && !text.contains('\0') {
+        true => Ok(()),
+        false => Err("must be 1 to 4096 bytes and at most 1024 characters long, without U+0000".to_owned()),
     }
 }
 
@@ -112,9 +112,10 @@ pub(crate) fn granted_role(cell: &Cell) -> Result<(), String> {
 /// nothing any more.
 pub(crate) fn former_role(cell: &Cell) -> Result<(), String> {
     // PostgreSQL's column has room for so many.
-    match text(cell)?.chars().count() {
-        ..=12 => Ok(()),
-        _ => Err("must be at most 12 characters long".to_owned()),
+    let text = text(cell)?;
+    match text.chars().count() {
+        ..=12 if !text.contains('\0') => Ok(()),
+        _ => Err("must be at most 12 characters long, without U+0000".to_owned()),
     }
 }
 

@@ -94,6 +94,8 @@ impl Registry {
             report.settled()?;
             return Ok(counts);
         }
+        let alone = call.dry_run.is_some() && !self.db.is_postgres();
+        let _turn = if alone { Some(self.rehearsal.lock().await) } else { None };
         let mut tx = self.begin_import_tx(call).await?;
         let begun = Instant::now();
         let place = Place::open(&mut tx, call, import.options.group, profiles).await?;
@@ -127,7 +129,6 @@ impl Registry {
             tell(&rows, &outcomes, report)?;
             report.progress(counts.rows_done);
             ready = feed.recv().await.transpose()?;
-            let alone = call.dry_run.is_some() && !tx.is_postgres();
             if alone && ready.is_some() && begun.elapsed() > REHEARSAL {
                 let told = format!(
                     "keeps all other changes waiting on SQLite, and so ends after {} seconds, in which it came to row {}; \

@@ -101,3 +101,32 @@ async fn rows_that_come_during_phase_a_are_looked_at_before_keys_are_replaced() 
     assert_eq!(named(&registry, Internal, "a key that came late").await, Some(late));
     registry.close().await;
 }
+
+#[tokio::test]
+async fn invites_that_were_sent_from_here_stay_as_they_are() {
+    if !possible() {
+        return;
+    }
+    let database = mainflux::things(Version::Things10, 20).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (code, told, errors) = run(&mut adopt(dir.path(), &database, &["--yes", "--index-only"]));
+    assert_eq!(code, Some(0), "{told}{errors}");
+    // Somebody is invited to the organisation, with a group, which sleeps until they accept: it has no end of its own.
+    for sql in [
+        "INSERT INTO org_invites (id, org_id, invitee_email, invitee_role, inviter_id, mode, state, created_at, expires_at) \
+         SELECT md5('invite')::uuid, org_id, 'ben@example.com', 'viewer', md5('ada')::uuid, 'ask', 'pending', now(), now() + interval '7 days' \
+         FROM groups WHERE id = md5('group 1')::uuid",
+        "INSERT INTO group_invites (id, inviter_id, group_id, invitee_role, created_at, state) \
+         VALUES (md5('sleeper')::uuid, md5('ada')::uuid, md5('group 1')::uuid, 'viewer', now(), 'pending')",
+        "INSERT INTO dormant_group_invites (group_invite_id, org_invite_id) VALUES (md5('sleeper')::uuid, md5('invite')::uuid)",
+    ] {
+        database.execute(sql).await;
+    }
+    let file = dir.path().join("report");
+    let (code, told, errors) =
+        run(&mut adopt(dir.path(), &database, &["--yes", "--report", file.to_str().unwrap()]));
+    assert_eq!(code, Some(0), "{told}{errors}");
+    assert!(!told.contains("time-missing"), "{told}");
+    let asleep = "SELECT count(*) FROM group_invites WHERE state = 'pending' AND expires_at IS NULL";
+    assert_eq!(database.number(asleep).await, 1);
+}

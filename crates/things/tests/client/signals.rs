@@ -87,3 +87,56 @@ async fn an_import_that_is_ended_leaves_no_part_of_the_keys() {
         assert!(!shell.path("k.csv.part").exists());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_begun_to_outlive_its_terminal_does() {
+    let engine = engines()[0];
+    let server = start(engine).await;
+    let shell = Shell::of(&server, &server.person("ada@example.com").await);
+    shell.ok(&["org", "create", "Nordlicht"]);
+    shell.ok(&["group", "create", "G", "--org", "Nordlicht"]);
+    shell.ok(&["profile", "create", "P", "--group", "G"]);
+    let rows: String = (0..20_000).map(|n| format!("pump {n}\n")).collect();
+    std::fs::write(shell.path("d.csv"), format!("name\n{rows}")).unwrap();
+    // As `nohup` does it.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", PROGRAM]);
+    command.args(["import", "d.csv", "--group", "G", "--profile", "P", "--keys", "k.csv", "--partial"]);
+    command.env_clear().envs(shell.environment()).current_dir(shell.home.path());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    lines(&shell.path("k.csv.part"), 2);
+    let (code, told) = end(child, "-HUP");
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(std::fs::read_to_string(shell.path("k.csv")).unwrap().lines().count(), 20_001);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_may_have_begun_keeps_what_it_takes_to_go_on() {
+    for engine in engines() {
+        let server = start(engine).await;
+        let shell = Shell::of(&server, &server.person("ada@example.com").await);
+        shell.ok(&["org", "create", "Nordlicht"]);
+        shell.ok(&["group", "create", "G", "--org", "Nordlicht"]);
+        shell.ok(&["profile", "create", "P", "--group", "G"]);
+        let ids =
+            [shell.json(&["group", "show", "G"]), shell.json(&["profile", "show", "P", "--group", "G"])];
+        let [group, profile] = ids.map(|found| found["id"].as_str().unwrap().to_owned());
+        let rows: String = (0..20_000).map(|n| format!("pump {n}\n")).collect();
+        std::fs::write(shell.path("d.csv"), format!("name\n{rows}")).unwrap();
+        let import =
+            ["import", "d.csv", "--group", &group, "--profile", &profile, "--keys", "k.csv", "--partial"];
+        let child = begin(&shell, &import);
+        lines(&shell.path("k.csv.part"), 2);
+        end(child, "-TERM");
+        let resume = std::fs::read(shell.path("k.csv.resume")).unwrap();
+        // Refused meanwhile: its keys are told under this import's own key only.
+        let mut command = Command::new(PROGRAM);
+        command.args(import).env_clear().envs(shell.environment()).current_dir(shell.home.path());
+        let output = command.env("THINGS_TOKEN", "tht_none").output().unwrap();
+        assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(std::fs::read(shell.path("k.csv.resume")).unwrap(), resume);
+        shell.ok(&import);
+        assert_eq!(std::fs::read_to_string(shell.path("k.csv")).unwrap().lines().count(), 20_001);
+    }
+}

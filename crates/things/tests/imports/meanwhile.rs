@@ -209,17 +209,26 @@ async fn a_dry_run_does_not_keep_others_from_their_changes() {
         // Enough for more than the five seconds for which others wait.
         let rows = if engine == Engine::Sqlite { 100_000 } else { MANY };
         let file = names(0, rows);
-        let (told, rotated) = tokio::join!(scene.import("partial=true&dry_run=true", &file), async {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            scene.root.post(&rotate, &json!({})).await
-        });
-        rotated.expect(201);
-        match engine {
-            Engine::Sqlite => {
-                let told = told.expect(400)["errors"]["dry_run"].clone();
-                assert!(told.as_str().unwrap().ends_with("try the file in parts"), "{told}");
+        let (editor, _) = editor(&scene).await;
+        let query = format!("profile_id={}&dry_run=true", scene.profile);
+        // Two of them would be too long together.
+        let (one, two, rotated) = tokio::join!(
+            scene.import("partial=true&dry_run=true", &file),
+            import(&editor, &scene.group, &query, &file, ""),
+            async {
+                tokio::time::sleep(Duration::from_millis(1_000)).await;
+                scene.root.post(&rotate, &json!({})).await
             }
-            Engine::Postgres => assert_eq!(told.expect(200)["import"]["created"], rows),
+        );
+        rotated.expect(201);
+        for told in [one, two] {
+            match engine {
+                Engine::Sqlite => {
+                    let told = told.expect(400)["errors"]["dry_run"].clone();
+                    assert!(told.as_str().unwrap().ends_with("try the file in parts"), "{told}");
+                }
+                Engine::Postgres => assert_eq!(told.expect(200)["import"]["created"], rows),
+            }
         }
         assert_eq!(total(&scene).await, 1);
     }

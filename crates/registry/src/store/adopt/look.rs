@@ -133,9 +133,18 @@ const QUESTIONS: &[Question] = &[
     (
         &rules::TIME_MISSING,
         "group_invites",
-        Needs::Invites,
+        Needs::OnlyGroupInvites,
         "SELECT id::text, CASE WHEN created_at IS NULL OR created_at < to_timestamp(0) THEN 'created_at' ELSE 'expires_at' END FROM group_invites \
          WHERE created_at IS NULL OR expires_at IS NULL OR LEAST(created_at, expires_at) < to_timestamp(0) ORDER BY id",
+    ),
+    // Those that sleep on invites that are here end with them.
+    (
+        &rules::TIME_MISSING,
+        "group_invites",
+        Needs::OrgInvites,
+        "SELECT i.id::text, CASE WHEN i.created_at IS NULL OR i.created_at < to_timestamp(0) THEN 'created_at' ELSE 'expires_at' END FROM group_invites i \
+         WHERE i.created_at IS NULL OR LEAST(i.created_at, i.expires_at) < to_timestamp(0) OR (i.expires_at IS NULL AND NOT EXISTS \
+         (SELECT 1 FROM dormant_group_invites d JOIN org_invites o ON o.id = d.org_invite_id WHERE d.group_invite_id = i.id)) ORDER BY i.id",
     ),
     (
         &rules::TIME_INFINITE,

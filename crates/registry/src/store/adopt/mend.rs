@@ -31,12 +31,14 @@ const EMPTY_TIMES: &[&str] = &[
     "UPDATE group_invites SET expires_at = NULL WHERE expires_at < to_timestamp(0)",
 ];
 
-/// The same with the moment as `$1`.
+/// The same with the moment as `$1`. Invites that sleep on one that was sent from here end with that, and have no end of
+/// their own.
 const TIMED_MENDS: &[&str] = &[
     "UPDATE groups SET created_at = COALESCE(created_at, updated_at, $1), updated_at = COALESCE(updated_at, created_at, $1) \
      WHERE created_at IS NULL OR updated_at IS NULL",
     "UPDATE group_invites SET created_at = COALESCE(created_at, expires_at - interval '7 days', $1), \
-     expires_at = COALESCE(expires_at, COALESCE(created_at, $1) + interval '7 days') WHERE created_at IS NULL OR expires_at IS NULL",
+     expires_at = COALESCE(expires_at, COALESCE(created_at, $1) + interval '7 days') WHERE created_at IS NULL OR (expires_at IS NULL \
+     AND NOT EXISTS (SELECT 1 FROM dormant_group_invites d JOIN org_invites o ON o.id = d.org_invite_id WHERE d.group_invite_id = group_invites.id))",
 ];
 
 /// Invites that sleep on nothing: only those, also when it is done again after people were invited here.

@@ -91,6 +91,8 @@ struct Import<'a> {
     done: Arc<AtomicU64>,
     /// Whether the server has the whole file.
     sent: AtomicBool,
+    /// Whether it was sent before in this run, and may have been done.
+    sent_before: AtomicBool,
 }
 
 pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
@@ -142,6 +144,7 @@ pub(super) async fn run(asked: &Asked<'_>) -> Result<(), Failure> {
         partial,
         done: Arc::default(),
         sent: AtomicBool::new(false),
+        sent_before: AtomicBool::new(false),
     };
     interruptible(|| import.last_words(), import.whole()).await
 }
@@ -176,9 +179,10 @@ impl Import<'_> {
         let events = match self.send(Some(resume.key())).await {
             Ok(response) => response.lines(),
             Err(failure) => {
-                // Refused before anything was done: the file may be put right and sent anew.
-                if matches!(&failure, Failure::Told { code, .. } if *code != super::trouble::exit::UNREACHABLE)
-                {
+                // Refused before anything was done: the file may be put right and sent anew. Not so if some of it may
+                // have been done before: its keys are told again under this key, and under no other.
+                let refused = matches!(&failure, Failure::Told { code, .. } if *code != super::trouble::exit::UNREACHABLE);
+                if refused && resume.is_new() && !self.sent_before.load(Ordering::Relaxed) {
                     resume.forget();
                 }
                 return Err(failure);
@@ -235,6 +239,7 @@ impl Import<'_> {
                 // With its key it may be sent again: what has been done is not done twice.
                 Err(Error::Unreachable(_)) if key.is_some() && broken < AGAIN => {
                     broken += 1;
+                    self.sent_before.store(true, Ordering::Relaxed);
                     tokio::time::sleep(IN_FLIGHT).await;
                 }
                 Err(error) => return Err(self.broken(&error)),
@@ -286,7 +291,8 @@ impl Import<'_> {
                     let problem: Problem = problem.ok_or_else(|| {
                         Failure::Failed("cannot import: the server does not say why".to_owned())
                     })?;
-                    if let (Some((_, resume)), false) = (kept, self.partial) {
+                    let undone = !self.partial && problem.code != "outcome-unknown";
+                    if let (Some((_, resume)), true) = (kept, undone) {
                         resume.forget();
                     }
                     return Err(self.refused(&problem));

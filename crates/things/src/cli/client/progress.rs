@@ -4,7 +4,7 @@ use std::{
     fmt,
     io::{self, IsTerminal, Write},
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -180,17 +180,41 @@ pub(super) async fn watched<T>(
 /// How often Ctrl-C was typed while a bar was shown. Signals are the process's, and so is its terminal.
 static TYPED: AtomicUsize = AtomicUsize::new(0);
 
-/// Ctrl-C, the end of the terminal, and what service managers and `kill` send.
+/// Ctrl-C, the end of the terminal, and what service managers and `kill` send. What was ignored when the program began, as
+/// by `nohup`, goes on being ignored.
 pub(super) struct Signals {
-    interrupt: Signal,
-    hang_up: Signal,
-    terminate: Signal,
+    interrupt: Option<Signal>,
+    hang_up: Option<Signal>,
+    terminate: Option<Signal>,
+}
+
+/// The signals that this process ignores, as Linux tells: a bit for each, from 1 on. Elsewhere none.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// The next of these; never, if they are ignored.
+async fn one(signals: &mut Option<Signal>) {
+    match signals {
+        Some(signals) => drop(signals.recv().await),
+        None => std::future::pending().await,
+    }
 }
 
 impl Signals {
     /// Listens from now on, so that the signals no longer end the program.
     pub(super) fn listen() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::to("listen for signals", &error));
+        // Asked once, before the first listening, which ends it.
+        static IGNORED: LazyLock<u64> = LazyLock::new(ignored);
+        let listen = |kind: SignalKind| {
+            let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or(0);
+            if IGNORED.checked_shr(bit).is_some_and(|mask| mask & 1 == 1) {
+                return Ok(None);
+            }
+            signal(kind).map(Some).map_err(|error| Failure::to("listen for signals", &error))
+        };
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             hang_up: listen(SignalKind::hangup())?,
@@ -201,12 +225,12 @@ impl Signals {
     /// Waits for one: the exit code that tells it.
     pub(super) async fn next(&mut self) -> u8 {
         tokio::select! {
-            _ = self.interrupt.recv() => {
+            () = one(&mut self.interrupt) => {
                 TYPED.fetch_add(1, Ordering::Relaxed);
                 exit::INTERRUPTED
             }
-            _ = self.hang_up.recv() => exit::HUNG_UP,
-            _ = self.terminate.recv() => exit::TERMINATED,
+            () = one(&mut self.hang_up) => exit::HUNG_UP,
+            () = one(&mut self.terminate) => exit::TERMINATED,
         }
     }
 }

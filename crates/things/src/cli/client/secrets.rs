@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -42,19 +42,26 @@ impl Whole {
         name.push(".part");
         let part = path.with_file_name(name);
         let failed = |error: io::Error| Failure::to(&format!("make {}", part.display()), &error);
+        let taken = || {
+            let path = path.display();
+            Failure::conflict(format!("another command is writing {path}; wait for it, or name another file"))
+        };
         if fs::symlink_metadata(&part).is_ok_and(|left| left.is_file()) {
             if let Err(TryLockError::WouldBlock) = File::open(&part).map_err(failed)?.try_lock() {
-                return Err(Failure::conflict(format!(
-                    "another command is writing {}; wait for it, or name another file",
-                    path.display()
-                )));
+                return Err(taken());
             }
             fs::remove_file(&part).map_err(failed)?;
         }
         let mode = if secret { 0o600 } else { 0o644 };
         let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part).map_err(failed)?;
-        // Where files cannot be locked, two runs at once are not told apart.
-        let _ = file.try_lock();
+        // Where files cannot be locked, two runs at once are not told apart. Else another run may have taken this file for
+        // one that was left, between its making and the lock.
+        let locked = !matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+        let made = file.metadata().map_err(failed)?;
+        let same = |there: fs::Metadata| there.ino() == made.ino() && there.dev() == made.dev();
+        if !locked || !fs::symlink_metadata(&part).is_ok_and(same) {
+            return Err(taken());
+        }
         Ok(Self { path: path.to_owned(), part, file: Some(file) })
     }
 
@@ -72,8 +79,9 @@ impl Whole {
 
     /// It is whole: on the disk, and under its name.
     pub(super) fn finish(mut self) -> Result<(), Failure> {
-        self.close()?;
         let failed = |error: io::Error| Failure::to(&format!("write {}", self.path.display()), &error);
+        // Open, and so locked, until it has its name.
+        self.file.as_ref().map_or(Ok(()), File::sync_all).map_err(failed)?;
         fs::rename(&self.part, &self.path).map_err(failed)?;
         if let Some(Ok(directory)) = self
             .path

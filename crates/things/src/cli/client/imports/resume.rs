@@ -17,6 +17,8 @@ use super::super::{
 pub(super) struct Resume {
     path: PathBuf,
     kept: Kept,
+    /// Whether no earlier run has sent anything under it.
+    is_new: bool,
 }
 
 // With the key, whoever may ask as this person gets the things' keys again: the file is as private as they are.
@@ -38,7 +40,7 @@ impl Resume {
             return match kept.filter(|kept| kept.fingerprint == fingerprint) {
                 Some(kept) => {
                     note("an earlier run of this import did not end; going on with it");
-                    Ok(Self { path, kept })
+                    Ok(Self { path, kept, is_new: false })
                 }
                 None => Err(Failure::conflict(format!(
                     "{0} is of an unfinished import of another file, or with other options\n  Repeat that one, or, to \
@@ -52,11 +54,15 @@ impl Resume {
         let mut whole = secrets::Whole::begin(&path, true)?;
         whole.write(&text)?;
         whole.finish()?;
-        Ok(Self { path, kept })
+        Ok(Self { path, kept, is_new: true })
     }
 
     pub(super) fn key(&self) -> &str {
         &self.kept.idempotency_key
+    }
+
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// It has ended.

@@ -25,7 +25,8 @@ pub(super) fn reason(event: &Value) -> String {
 pub(super) fn refused(problem: &Problem, partial: bool) -> Problem {
     let mut problem = problem.clone();
     let in_file = |field: &String| field == "body" || field.starts_with('[');
-    if !problem.errors.is_empty() && problem.errors.keys().all(in_file) {
+    // Others have more to say than that: which limit it is, and for how long.
+    if problem.status == 400 && !problem.errors.is_empty() && problem.errors.keys().all(in_file) {
         let count = u64::try_from(problem.errors.len()).unwrap_or(u64::MAX);
         let least = if count < MOST_ERRORS { "" } else { "at least " };
         let made = if partial { "" } else { ", and nothing is made" };
@@ -88,6 +89,9 @@ mod tests {
         assert_eq!(headline, "2 mistakes in the file, and nothing is made");
         assert_eq!(errors[0], ("line        1".to_owned(), "leave `a` out with --columns a:-".to_owned()));
         assert_eq!(errors[1], ("line       11, name".to_owned(), "is required".to_owned()));
+        let limited = json!({"status": 429, "detail": "so many keys", "errors": {"[57].key": "is taken"}});
+        let limited = refused(&serde_json::from_value(limited).unwrap(), false);
+        assert_eq!(limited.detail, "so many keys");
         let (headline, errors) = told(json!({"columns": "names the column `x`, and there is none"}));
         assert_eq!((headline.as_str(), errors[0].0.as_str()), ("body: line 1: x (and 1 more)", "columns"));
     }
