@@ -6,21 +6,30 @@ use registry::credentials::CredentialKind::Internal;
 
 use crate::{
     adopt,
-    databases::mainflux::{self, Version},
+    databases::{
+        Database,
+        mainflux::{self, Version},
+    },
     dump, named, open, possible,
     rules::report,
     run,
 };
+
+/// A database of Mainflux's with all keys indexed, and where the program runs.
+async fn behind_phase_a() -> (Database, tempfile::TempDir) {
+    let database = mainflux::things(Version::Things10, 20).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (code, told, errors) = run(&mut adopt(dir.path(), &database, &["--yes", "--index-only"]));
+    assert_eq!(code, Some(0), "{told}{errors}");
+    (database, dir)
+}
 
 #[tokio::test]
 async fn rows_that_come_after_phase_a_are_looked_at_before_it_goes_on() {
     if !possible() {
         return;
     }
-    let database = mainflux::things(Version::Things10, 20).await;
-    let dir = tempfile::tempdir().unwrap();
-    let (code, told, errors) = run(&mut adopt(dir.path(), &database, &["--yes", "--index-only"]));
-    assert_eq!(code, Some(0), "{told}{errors}");
+    let (database, dir) = behind_phase_a().await;
     let file = dir.path().join("report");
     let late = database.text("SELECT md5('late')::uuid::text").await;
     let thing = |key: &str, name: &str, profile: u32, metadata: &str| {
@@ -63,10 +72,7 @@ async fn rows_that_come_during_phase_a_are_looked_at_before_keys_are_replaced() 
     if !possible() {
         return;
     }
-    let database = mainflux::things(Version::Things10, 20).await;
-    let dir = tempfile::tempdir().unwrap();
-    let (code, told, errors) = run(&mut adopt(dir.path(), &database, &["--yes", "--index-only"]));
-    assert_eq!(code, Some(0), "{told}{errors}");
+    let (database, dir) = behind_phase_a().await;
 
     // Phase A cannot end while this is held.
     let held = database.hold("UPDATE adoption SET position = position").await;
@@ -107,10 +113,7 @@ async fn invites_that_were_sent_from_here_stay_as_they_are() {
     if !possible() {
         return;
     }
-    let database = mainflux::things(Version::Things10, 20).await;
-    let dir = tempfile::tempdir().unwrap();
-    let (code, told, errors) = run(&mut adopt(dir.path(), &database, &["--yes", "--index-only"]));
-    assert_eq!(code, Some(0), "{told}{errors}");
+    let (database, dir) = behind_phase_a().await;
     // Somebody is invited to the organisation, with a group, which sleeps until they accept: it has no end of its own.
     for sql in [
         "INSERT INTO org_invites (id, org_id, invitee_email, invitee_role, inviter_id, mode, state, created_at, expires_at) \

@@ -28,9 +28,7 @@ async fn every_noun_has_dry_runs_that_leave_it_as_it_was() {
         let server = start(engine).await;
         server.person("ben@example.com").await;
         let shell = Shell::of(&server, &server.person("ada@example.com").await);
-        shell.ok(&["org", "create", "Nordlicht"]);
-        shell.ok(&["group", "create", "G", "--org", "Nordlicht"]);
-        shell.ok(&["profile", "create", "P", "--group", "G"]);
+        shell.furnish();
         shell.ok(&[
             "thing",
             "create",

@@ -10,9 +10,7 @@ async fn rejected_rows_are_put_right_and_imported_again() {
     for engine in engines() {
         let server = start(engine).await;
         let shell = Shell::of(&server, &server.person("ada@example.com").await);
-        shell.ok(&["org", "create", "Nordlicht"]);
-        shell.ok(&["group", "create", "G", "--org", "Nordlicht"]);
-        shell.ok(&["profile", "create", "P", "--group", "G"]);
+        shell.furnish();
         std::fs::write(shell.path("d.csv"), "name,type\na,sensor\nb,toaster\nc,kettle\n").unwrap();
         let import = |file: &'static str, keys: &'static str, rejects: &'static str| {
             let into = ["--group", "G", "--profile", "P", "--partial"];
@@ -44,9 +42,7 @@ async fn a_pipe_is_imported_as_a_file_is() {
     for engine in engines() {
         let server = start(engine).await;
         let shell = Shell::of(&server, &server.person("ada@example.com").await);
-        shell.ok(&["org", "create", "Nordlicht"]);
-        shell.ok(&["group", "create", "G", "--org", "Nordlicht"]);
-        shell.ok(&["profile", "create", "P", "--group", "G"]);
+        shell.furnish();
         let into = ["--format", "csv", "--group", "G", "--profile", "P", "--partial"];
         let files = ["--keys", "k.csv", "--rejects", "r.csv"];
         let import = [&["import", "/dev/stdin"][..], &into, &files].concat();

@@ -67,11 +67,8 @@ async fn an_import_that_is_ended_leaves_no_part_of_the_keys() {
     for engine in engines() {
         let server = start(engine).await;
         let shell = Shell::of(&server, &server.person("ada@example.com").await);
-        shell.ok(&["org", "create", "Nordlicht"]);
-        shell.ok(&["group", "create", "G", "--org", "Nordlicht"]);
-        shell.ok(&["profile", "create", "P", "--group", "G"]);
-        let rows: String = (0..20_000).map(|n| format!("pump {n}\n")).collect();
-        std::fs::write(shell.path("d.csv"), format!("name\n{rows}")).unwrap();
+        shell.furnish();
+        shell.write_pumps();
         let import = ["import", "d.csv", "--group", "G", "--profile", "P", "--keys", "k.csv", "--partial"];
         let child = begin(&shell, &import);
         lines(&shell.path("k.csv.part"), 2);
@@ -93,11 +90,8 @@ async fn what_was_begun_to_outlive_its_terminal_does() {
     let engine = engines()[0];
     let server = start(engine).await;
     let shell = Shell::of(&server, &server.person("ada@example.com").await);
-    shell.ok(&["org", "create", "Nordlicht"]);
-    shell.ok(&["group", "create", "G", "--org", "Nordlicht"]);
-    shell.ok(&["profile", "create", "P", "--group", "G"]);
-    let rows: String = (0..20_000).map(|n| format!("pump {n}\n")).collect();
-    std::fs::write(shell.path("d.csv"), format!("name\n{rows}")).unwrap();
+    shell.furnish();
+    shell.write_pumps();
     // As `nohup` does it.
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", PROGRAM]);
@@ -116,14 +110,11 @@ async fn an_import_that_may_have_begun_keeps_what_it_takes_to_go_on() {
     for engine in engines() {
         let server = start(engine).await;
         let shell = Shell::of(&server, &server.person("ada@example.com").await);
-        shell.ok(&["org", "create", "Nordlicht"]);
-        shell.ok(&["group", "create", "G", "--org", "Nordlicht"]);
-        shell.ok(&["profile", "create", "P", "--group", "G"]);
+        shell.furnish();
         let ids =
             [shell.json(&["group", "show", "G"]), shell.json(&["profile", "show", "P", "--group", "G"])];
         let [group, profile] = ids.map(|found| found["id"].as_str().unwrap().to_owned());
-        let rows: String = (0..20_000).map(|n| format!("pump {n}\n")).collect();
-        std::fs::write(shell.path("d.csv"), format!("name\n{rows}")).unwrap();
+        shell.write_pumps();
         let import =
             ["import", "d.csv", "--group", &group, "--profile", &profile, "--keys", "k.csv", "--partial"];
         let child = begin(&shell, &import);

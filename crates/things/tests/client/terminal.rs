@@ -23,6 +23,8 @@ struct Window {
     _master: Box<dyn MasterPty + Send>,
     keyboard: Box<dyn Write + Send>,
     seen: Arc<Mutex<Seen>>,
+    /// Ends once nobody can write to the window any more.
+    reader: Option<thread::JoinHandle<()>>,
 }
 
 struct Seen {
@@ -51,7 +53,7 @@ impl Window {
         }));
         let mut reader = pair.master.try_clone_reader().unwrap();
         let shown = Arc::clone(&seen);
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let mut part = [0; 4096];
             while let Ok(read @ 1..) = reader.read(&mut part) {
                 let mut seen = shown.lock().unwrap();
@@ -60,7 +62,7 @@ impl Window {
             }
         });
         let keyboard = pair.master.take_writer().unwrap();
-        Self { child, _master: pair.master, keyboard, seen }
+        Self { child, _master: pair.master, keyboard, seen, reader: Some(reader) }
     }
 
     fn screen(&self) -> String {
@@ -90,7 +92,7 @@ impl Window {
     fn end(&mut self) -> (u32, Option<String>) {
         let status = self.child.wait().unwrap();
         // What is written last may still be on its way.
-        thread::sleep(Duration::from_millis(100));
+        self.reader.take().unwrap().join().unwrap();
         (status.exit_code(), status.signal().map(str::to_owned))
     }
 }
@@ -232,11 +234,8 @@ async fn an_import_that_is_interrupted_is_gone_on_with() {
     for engine in engines() {
         let server = start(engine).await;
         let shell = Shell::of(&server, &server.person("ada@example.com").await);
-        shell.ok(&["org", "create", "Nordlicht"]);
-        shell.ok(&["group", "create", "G", "--org", "Nordlicht"]);
-        shell.ok(&["profile", "create", "P", "--group", "G"]);
-        let rows: String = (0..20_000).map(|n| format!("pump {n}\n")).collect();
-        std::fs::write(shell.path("d.csv"), format!("name\n{rows}")).unwrap();
+        shell.furnish();
+        shell.write_pumps();
         let import = ["import", "d.csv", "--group", "G", "--profile", "P", "--keys", "k.csv", "--partial"];
         let mut window = Window::open(&shell, (24, 100), &import);
         window.until("import [");

@@ -44,6 +44,19 @@ impl Shell {
         self.home.path().join(name)
     }
 
+    /// Makes an organisation `Nordlicht` with a group `G` and in it a profile `P`.
+    pub(crate) fn furnish(&self) {
+        self.ok(&["org", "create", "Nordlicht"]);
+        self.ok(&["group", "create", "G", "--org", "Nordlicht"]);
+        self.ok(&["profile", "create", "P", "--group", "G"]);
+    }
+
+    /// A file `d.csv` that takes a while to import: 20,000 names.
+    pub(crate) fn write_pumps(&self) {
+        let rows: String = (0..20_000).map(|n| format!("pump {n}\n")).collect();
+        std::fs::write(self.path("d.csv"), format!("name\n{rows}")).unwrap();
+    }
+
     /// The environment of all commands.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let home = self.home.path().to_str().unwrap().to_owned();
